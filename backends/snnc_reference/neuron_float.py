@@ -1,0 +1,52 @@
+"""One float64 step of a neuron population: the equation in snnc.ir.nodes.Neuron, line by line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.ir import FloatArray, Neuron
+
+
+@dataclass
+class FloatState:
+    """u, v, last spikes and remaining refractory steps, each [B, *shape]."""
+
+    u: FloatArray
+    v: FloatArray
+    s: FloatArray
+    hold: FloatArray
+
+
+def start(node: Neuron, batch: int) -> FloatState:
+    """The state before the first step."""
+    zeros = np.zeros((batch, *node.shape))
+    return FloatState(zeros, zeros + np.asarray(node.v_init), zeros, zeros)
+
+
+def step(node: Neuron, state: FloatState, x: FloatArray) -> FloatState:
+    """One step; x is the summed input [B, *shape]."""
+    p = {key: np.asarray(value) for key, value in node.params().items()}
+    u = p["decay_u"] * state.u + p["gain_u"] * x
+    v = p["decay_v"] * (state.v - p["v_rest"]) + p["v_rest"] + p["gain"] * u + p["bias"]
+    held = state.hold > 0
+    v = np.where(held, state.v, v)
+    if node.reset_delay:
+        v = _reset(node, p, v, state.s)
+    s = (v > p["threshold"] if node.fires == "gt" else v >= p["threshold"]) & ~held
+    spikes = s.astype(np.float64)
+    if not node.reset_delay:
+        v = _reset(node, p, v, spikes)
+    if node.reset_u:
+        u = np.where(s, 0.0, u)
+    hold = np.where(s, node.refractory, np.maximum(state.hold - 1, 0))
+    return FloatState(u, v, spikes, hold)
+
+
+def _reset(node: Neuron, p: dict[str, FloatArray], v: FloatArray, spikes: FloatArray) -> FloatArray:
+    if node.reset_v == "subtract":
+        return v - p["threshold"] * spikes
+    if node.reset_v == "none":
+        return v
+    return np.where(spikes > 0, p["v_reset"] if node.reset_v == "value" else 0.0, v)

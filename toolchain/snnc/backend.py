@@ -1,0 +1,143 @@
+"""The door through which back ends come, ours like anybody's: entry points of group ``snnc.backends``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.errors import InputError
+from snnc.ir import FixedGraph, Network
+from snnc.target import Target
+from snnc.trace import Probes, Trace
+
+GROUP = "snnc.backends"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A fixed graph lowered for one back end.
+
+    Attributes:
+        backend: who lowered it.
+        target: for which target.
+        graph: what was lowered.
+        payload: the numbers that the chip (or its model) is loaded with.
+        utilization: resource -> (used, max).
+        data: whatever else the back end needs to run it; not written to files.
+    """
+
+    backend: str
+    target: str
+    graph: FixedGraph
+    payload: Mapping[str, npt.NDArray[Any]]
+    utilization: Mapping[str, tuple[int, int]]
+    data: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payload", MappingProxyType(dict(self.payload)))
+        object.__setattr__(self, "utilization", MappingProxyType(dict(self.utilization)))
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What a back end offers. A module with these four names is one."""
+
+    name: str
+    targets: tuple[Target, ...]
+
+    def lower(self, graph: FixedGraph, target: Target) -> Program:
+        """Makes the program, or raises UnsupportedError / DoesNotFitError with every violation."""
+
+    def run(self, program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
+        """Runs samples [B, T, *shape] from the start state; the trace is in logical time."""
+
+
+@runtime_checkable
+class Reference(Backend, Protocol):
+    """The back end that is the definition: it also executes float graphs and forced layers."""
+
+    def execute(
+        self,
+        network: Network,
+        spikes: npt.NDArray[Any],
+        probes: Probes = ...,
+        forced: Mapping[str, npt.NDArray[np.int8]] | None = None,
+    ) -> Trace:
+        """Runs a float or fixed graph.
+
+        Args:
+            network: Graph (float64) or FixedGraph (int64).
+            spikes: [B, T, *shape], or analog values for direct encoding.
+            probes: what to record.
+            forced: population -> spikes [B, T, *shape] in logical time that its targets see instead of its own
+                (teacher forcing).
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Registry:
+    """The back ends that are installed."""
+
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> dict[str, tuple[Backend, Target]]:
+        """Target name -> (back end, target)."""
+        return {t.name: (b, t) for b in self.backends.values() for t in b.targets}
+
+    def target(self, name: str) -> tuple[Backend, Target]:
+        """The target of this name and its back end.
+
+        Raises:
+            InputError: no such target; names the nearest.
+        """
+        known = self.targets
+        if name not in known:
+            raise InputError(unknown("target", name, known))
+        return known[name]
+
+    def backend(self, name: str) -> Backend:
+        """The back end of this name.
+
+        Raises:
+            InputError: no such back end; names the nearest.
+        """
+        if name not in self.backends:
+            if name in self.broken:
+                raise InputError(f"the back end {name!r} does not load: {self.broken[name]}")
+            raise InputError(unknown("back end", name, self.backends))
+        return self.backends[name]
+
+    @property
+    def reference(self) -> Reference:
+        """The definition."""
+        return cast(Reference, self.backend("reference"))
+
+
+def unknown(what: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """Message for a name that does not exist, with the nearest that does."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    return f"no {what} is called {name!r}{hint} (there are {', '.join(sorted(known))})"
+
+
+@cache
+def discover() -> Registry:
+    """Loads every installed back end; one that fails to load is kept with its reason, not hidden."""
+    backends: dict[str, Backend] = {}
+    broken: dict[str, str] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+        try:
+            backends[point.name] = point.load()
+        except Exception as error:  # a stranger's package may fail in any way; doctor shows the reason
+            broken[point.name] = f"{type(error).__name__}: {error}"
+    return Registry(MappingProxyType(backends), MappingProxyType(broken))

@@ -1,0 +1,61 @@
+"""What travels: formats, nodes, graphs. Imports numpy and errors only."""
+
+from snnc.ir.conventions import Conventions
+from snnc.ir.fixed import Fixed, FloatArray, Format, IntArray, to_fixed
+from snnc.ir.graph import Edge, FixedGraph, Graph, Network
+from snnc.ir.nodes import (
+    POPULATIONS,
+    Adaptation,
+    Add,
+    Affine,
+    Concat,
+    Conv,
+    Delay,
+    Flatten,
+    Identity,
+    Inhibit,
+    Input,
+    Neuron,
+    Node,
+    Param,
+    Pool,
+    Readout,
+    Scale,
+    SynFilter,
+    TimeScale,
+)
+from snnc.ir.serial import describe, rebuild
+
+__all__ = [
+    "POPULATIONS",
+    "Adaptation",
+    "Add",
+    "Affine",
+    "Concat",
+    "Conv",
+    "Conventions",
+    "Delay",
+    "Edge",
+    "Fixed",
+    "FixedGraph",
+    "Flatten",
+    "FloatArray",
+    "Format",
+    "Graph",
+    "Identity",
+    "Inhibit",
+    "Input",
+    "IntArray",
+    "Network",
+    "Neuron",
+    "Node",
+    "Param",
+    "Pool",
+    "Readout",
+    "Scale",
+    "SynFilter",
+    "TimeScale",
+    "describe",
+    "rebuild",
+    "to_fixed",
+]

@@ -1,0 +1,50 @@
+"""Conventions: the choices in which chips differ although they compute "the same" neuron.
+
+They travel with a :class:`~snnc.ir.graph.FixedGraph`, because the same integers mean different spikes under
+different conventions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from snnc.ir.fixed import Overflow, Rounding
+
+Membrane = Literal["euler", "closed_form"]
+Synapse = Literal["signed", "split"]
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """How a target executes integers.
+
+    Attributes:
+        hop_delay: steps from a spike to the membrane it drives; every edge that leaves a population has at least
+            this delay in a fixed graph.
+        membrane: ``euler``: ``v = decay_v*v + u + bias``; ``closed_form`` (SpiNNaker): ``a = R*(u + bias) + v_rest;
+            v = a - decay_v*(a - v)``.
+        synapse: ``signed``: one accumulator; ``split``: an excitatory and an inhibitory one, unsigned,
+            saturating at ``accumulator_bits``.
+        accumulator_bits: width of the sum of weights of one step, before it is shifted to the state's unit.
+        accumulator_overflow: what happens beyond it.
+        state_bits: width of u and v.
+        state_frac: fractional bits of u and v as integers; every parameter is aligned to it.
+        current_overflow: what happens to u beyond its width.
+        membrane_overflow: what happens to v beyond its width.
+        decay_rounding: how ``state * decay`` loses its low bits.
+        aligned_start: true if u and v of a population are set to their start values right before the first step
+            that carries its input (device step = latency); false if the population runs freely from step 0.
+    """
+
+    hop_delay: int = 0
+    membrane: Membrane = "euler"
+    synapse: Synapse = "signed"
+    accumulator_bits: int = 32
+    accumulator_overflow: Overflow = "wrap"
+    state_bits: int = 32
+    state_frac: int = 0
+    current_overflow: Overflow = "saturate"
+    membrane_overflow: Overflow = "saturate"
+    decay_rounding: Rounding = "toward_zero"
+    aligned_start: bool = True

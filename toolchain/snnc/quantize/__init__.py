@@ -1,0 +1,1 @@
+"""Graph -> FixedGraph: calibration, scales, formats, and notes on every value that changed."""

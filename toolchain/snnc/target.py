@@ -1,0 +1,78 @@
+"""Target: what a chip is, as data. A back end is the code that serves one or more targets."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from snnc.errors import UnsupportedError, Violation
+from snnc.ir import Conventions, Format, Graph
+from snnc.passes.base import Pass
+from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
+
+Constraint = Callable[[Graph, "Target"], Iterator[Violation]]
+Quantizer = Callable[[Graph, Calibration, QuantizeOptions], Quantized]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A number that the hardware sets, with where it is written."""
+
+    value: int
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A chip (or a simulator) as data.
+
+    Attributes:
+        name: what the user types.
+        summary: one line.
+        conventions: how its integers execute.
+        formats: formats by quantity (weight, decay_u, decay_v, threshold, bias, state).
+        limits: resources by name.
+        constraints: functions over the float graph after passes; a constraint's docstring is its rule, its message
+            and its manual entry (first line: the rule; rest: why and what to do).
+        quantize: makes the integers of this target.
+        prepare: passes that this target needs after the common ones (such as moving biases), run before its
+            constraints are checked.
+        weight_bits: smallest and largest weight width.
+        per_channel: true if neurons of one layer may have different gains.
+        energy: picojoules by event, with the source in the key's text; empty if none is known.
+    """
+
+    name: str
+    summary: str
+    conventions: Conventions
+    formats: Mapping[str, Format]
+    limits: Mapping[str, Limit]
+    constraints: tuple[Constraint, ...]
+    quantize: Quantizer
+    prepare: tuple[Pass, ...] = ()
+    weight_bits: tuple[int, int] = (2, 16)
+    per_channel: bool = False
+    energy: Mapping[str, float] = field(default_factory=dict)
+
+
+def rule(constraint: Constraint) -> str:
+    """First line of the constraint's docstring."""
+    return str(inspect.getdoc(constraint) or "").splitlines()[0]
+
+
+def check(graph: Graph, target: Target) -> tuple[Violation, ...]:
+    """All constraints of the target that the graph breaks, none left out."""
+    return tuple(violation for constraint in target.constraints for violation in constraint(graph, target))
+
+
+def demand(graph: Graph, target: Target) -> None:
+    """Raises if the graph breaks a constraint of the target.
+
+    Raises:
+        UnsupportedError: with every violation.
+    """
+    violations = check(graph, target)
+    if violations:
+        raise UnsupportedError(f"{target.name} cannot run this network natively", violations=violations)

@@ -1,0 +1,223 @@
+"""Trace: what a run recorded, in logical time, and the files that hold spikes and traces.
+
+Logical time means that step t of every population is step t of the float network: executors with a hop delay
+run ``T + depth`` device steps and cut each population's window out, so that traces of different back ends compare
+element by element.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.errors import TraceError
+
+MAX_BYTES = 8 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """What to record.
+
+    Attributes:
+        spikes: names of populations, or ``all``.
+        states: names of populations whose states are recorded, or ``all``; empty means none.
+    """
+
+    spikes: Literal["all"] | tuple[str, ...] = "all"
+    states: Literal["all"] | tuple[str, ...] = ()
+
+    def wants_spikes(self, population: str) -> bool:
+        """True if the population's spikes are recorded."""
+        return self.spikes == "all" or population in self.spikes
+
+    def wants_states(self, population: str) -> bool:
+        """True if the population's states are recorded."""
+        return self.states == "all" or population in self.states
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Recorded spikes and states of one run.
+
+    Attributes:
+        backend: who ran it.
+        target: under which target's conventions (``float`` for the float network).
+        spikes: population -> array [B, T, *shape], int8 (0 or 1).
+        states: (population, name) -> array [B, T, *shape]; float64, or int64 raw integers. ``v`` is the membrane
+            after the step (after reset), ``u`` the current that the step's update used; a split synapse has
+            ``u_exc`` and ``u_inh`` instead.
+        meta: JSON-ready facts.
+    """
+
+    backend: str
+    target: str
+    spikes: Mapping[str, npt.NDArray[np.int8]]
+    states: Mapping[tuple[str, str], npt.NDArray[Any]] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("spikes", "states", "meta"):
+            object.__setattr__(self, key, MappingProxyType(dict(getattr(self, key))))
+        for array in (*self.spikes.values(), *self.states.values()):
+            array.setflags(write=False)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples B."""
+        return next((a.shape[0] for a in (*self.spikes.values(), *self.states.values())), 0)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps T."""
+        return next((a.shape[1] for a in (*self.spikes.values(), *self.states.values())), 0)
+
+    def counts(self, population: str) -> npt.NDArray[np.int64]:
+        """Spikes per neuron summed over time, [B, *shape]."""
+        if population not in self.spikes:
+            raise TraceError(f"the trace of {self.backend} has no spikes of {population!r}")
+        return np.asarray(self.spikes[population].sum(axis=1, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Input data: ``spikes`` [B, T, ...] and optional labels [B].
+
+    Attributes:
+        spikes: int8 0/1, or float64 for direct (analog) encoding.
+        labels: integers, or None.
+        batched: whether the source had a batch axis.
+    """
+
+    spikes: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64] | None = None
+    batched: bool = True
+
+    def head(self, count: int | None) -> Samples:
+        """The first ``count`` samples (all if None)."""
+        labels = None if self.labels is None else self.labels[:count]
+        return Samples(self.spikes[:count], labels, self.batched)
+
+
+def load_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Reads an .npz without pickles and without unbounded sizes.
+
+    Raises:
+        TraceError: the file is missing, damaged, too large or holds objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > MAX_BYTES:
+            raise TraceError(f"{path}: {size} bytes unpacked, at most {MAX_BYTES} are read")
+        with np.load(path, allow_pickle=False) as data:
+            return {key: data[key] for key in data.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise TraceError(f"{path}: cannot be read as .npz: {error}") from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes to a temporary name beside ``path``, then renames."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """An .npz as bytes; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{key: arrays[key] for key in sorted(arrays)})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def read_samples(path: Path, shape: tuple[int, ...], encoding: str = "spikes") -> Samples:
+    """Reads an input file: ``spikes`` (or ``values``) [T, ...] or [B, T, ...], optional ``labels``.
+
+    Args:
+        path: .npz file.
+        shape: shape of one step that the network takes.
+        encoding: ``spikes`` or ``direct``.
+
+    Raises:
+        TraceError: wrong key, shape, range or labels.
+    """
+    data = load_npz(path)
+    key = "values" if encoding == "direct" else "spikes"
+    if key not in data:
+        raise TraceError(f"{path}: no array {key!r}; found {', '.join(sorted(data)) or 'nothing'}")
+    return check_samples(data[key], data.get("labels"), shape, encoding, str(path))
+
+
+def check_samples(values: Any, labels: Any, shape: tuple[int, ...], encoding: str, where: str) -> Samples:
+    """Checks input data against the network's input shape and gives it a batch axis."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TraceError(f"{where}: input is {array.dtype}, allowed are numbers")
+    if array.ndim not in (len(shape) + 1, len(shape) + 2) or array.shape[array.ndim - len(shape) :] != shape:
+        raise TraceError(f"{where}: input shape is {array.shape}, allowed is [T, *{shape}] or [B, T, *{shape}]")
+    batched = array.ndim == len(shape) + 2
+    array = array if batched else array[np.newaxis]
+    if array.size == 0:
+        raise TraceError(f"{where}: the input is empty: {array.shape}")
+    if encoding == "spikes":
+        if not np.all((array == 0) | (array == 1)):
+            raise TraceError(f"{where}: spikes are 0 or 1; found {float(array.min()):g} to {float(array.max()):g}")
+        array = array.astype(np.int8)
+    elif not np.all(np.isfinite(array)):
+        raise TraceError(f"{where}: the input holds NaN or infinity")
+    if labels is None:
+        return Samples(array, None, batched)
+    marks = np.atleast_1d(np.asarray(labels))
+    if marks.dtype.kind not in "iu" or marks.shape != (array.shape[0],):
+        raise TraceError(f"{where}: labels are {marks.dtype} {marks.shape}, allowed are {array.shape[0]} integers")
+    return Samples(array, marks.astype(np.int64), batched)
+
+
+def write_trace(path: Path, trace: Trace, *, batched: bool = True) -> None:
+    """Writes ``spikes/<population>``, ``states/<population>/<name>`` and ``meta``; without batch axis if asked."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for population, spikes in trace.spikes.items():
+        arrays[f"spikes/{population}"] = spikes if batched else spikes[0]
+    for (population, name), values in trace.states.items():
+        arrays[f"states/{population}/{name}"] = values if batched else values[0]
+    meta = {"backend": trace.backend, "target": trace.target, "batched": batched, **trace.meta}
+    arrays["meta"] = np.array(json.dumps(meta, sort_keys=True))
+    write_atomic(path, npz_bytes(arrays))
+
+
+def read_trace(path: Path) -> Trace:
+    """Reads a trace file.
+
+    Raises:
+        TraceError: the file is no trace.
+    """
+    data = load_npz(path)
+    try:
+        meta = json.loads(str(data["meta"]))
+        batched = bool(meta.pop("batched"))
+        backend, target = str(meta.pop("backend")), str(meta.pop("target"))
+    except (KeyError, ValueError, AttributeError) as error:
+        raise TraceError(f"{path}: not a trace file: meta is missing or damaged ({error!r})") from error
+    spikes: dict[str, npt.NDArray[np.int8]] = {}
+    states: dict[tuple[str, str], npt.NDArray[Any]] = {}
+    for key, value in data.items():
+        array = value if batched else value[np.newaxis]
+        if key.startswith("spikes/"):
+            spikes[key.removeprefix("spikes/")] = array
+        elif key.startswith("states/"):
+            population, _, name = key.removeprefix("states/").rpartition("/")
+            states[population, name] = array
+    return Trace(backend, target, spikes, states, meta)
