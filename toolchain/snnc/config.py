@@ -1,0 +1,203 @@
+"""snnc.toml -> frozen dataclasses. An unknown key names the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from snnc.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_BYTES = 1 << 20
+NAME = "snnc.toml"
+
+
+@dataclass(frozen=True)
+class CompileConfig:
+    """``[compile]``: what to make.
+
+    Attributes:
+        targets: target names beside ``generic``, which is always made.
+        weight_bits: 2 to 16; 0 takes each target's default.
+        per_channel: one gain per output channel where a target allows it.
+        passes: passes in order, with options as ``name{key=value}``; empty means the default order.
+    """
+
+    targets: tuple[str, ...] = ()
+    weight_bits: int = 0
+    per_channel: bool = False
+    passes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """``[calibration]``: which samples choose the gains.
+
+    Attributes:
+        samples: at most this many of the model's example() or of --data.
+    """
+
+    samples: int = 256
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """``[verify]``: how many samples climb the ladder while compiling.
+
+    Attributes:
+        samples: samples for rungs 1 to 5 at compile time.
+    """
+
+    samples: int = 16
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """``[budget]``: what may be lost between float and integers before ``validate`` fails.
+
+    Attributes:
+        accuracy_points: largest loss of accuracy in percentage points.
+        spike_mismatch: largest fraction of spike bins of one layer that differ when each layer gets the float
+            network's true input spikes (teacher-forced); 1.0 accepts any.
+    """
+
+    accuracy_points: float = 1.0
+    spike_mismatch: float = 1.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file."""
+
+    compile: CompileConfig = field(default_factory=CompileConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    def override(self, section: str, **values: Any) -> Config:
+        """The same configuration with the values that are not None."""
+        given = {key: value for key, value in values.items() if value is not None}
+        return replace(self, **{section: _checked(section, replace(getattr(self, section), **given))})
+
+
+def load_config(path: Path | None) -> Config:
+    """Reads a configuration file; None gives the defaults.
+
+    Raises:
+        ConfigError: unreadable, not TOML, unknown key, wrong type or value out of range.
+    """
+    if path is None:
+        return Config()
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes")
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return parse_config(data, str(path))
+
+
+def parse_config(data: Mapping[str, Any], where: str = NAME) -> Config:
+    """Builds the configuration from parsed TOML."""
+    _known(where, "section", data, [f.name for f in fields(Config)])
+    sections: dict[str, Any] = {}
+    for name, cls in (
+        ("compile", CompileConfig), ("calibration", CalibrationConfig), ("verify", VerifyConfig),
+        ("budget", BudgetConfig),
+    ):  # fmt: skip
+        table = data.get(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: [{name}] is a table, not {type(table).__name__}")
+        sections[name] = _section(f"{where}: [{name}]", name, cls, table)
+    return Config(**sections)
+
+
+def _section(where: str, name: str, cls: type[Any], table: Mapping[str, Any]) -> Any:
+    default = cls()
+    _known(where, "key", table, [f.name for f in fields(cls)])
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        want = getattr(default, key)
+        if isinstance(want, tuple):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise ConfigError(f"{where}: {key} is a list of strings, not {value!r}")
+            values[key] = tuple(value)
+        elif isinstance(want, bool) or isinstance(value, bool):
+            if not (isinstance(want, bool) and isinstance(value, bool)):
+                raise ConfigError(f"{where}: {key} is {type(want).__name__}, not {value!r}")
+            values[key] = value
+        elif isinstance(want, float) and isinstance(value, (int, float)):
+            values[key] = float(value)
+        elif isinstance(want, int) and isinstance(value, int):
+            values[key] = value
+        else:
+            raise ConfigError(f"{where}: {key} is {type(want).__name__}, not {value!r}")
+    return _checked(name, cls(**values))
+
+
+def _known(where: str, what: str, found: Mapping[str, Any], known: list[str]) -> None:
+    for key in found:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"{where}: unknown {what} {key!r}; the nearest is {near!r} ({', '.join(known)})")
+
+
+def _checked(name: str, section: Any) -> Any:
+    limits: dict[tuple[str, str], tuple[float, float]] = {
+        ("compile", "weight_bits"): (0, 16),
+        ("calibration", "samples"): (1, 1_000_000),
+        ("verify", "samples"): (1, 1_000_000),
+        ("budget", "accuracy_points"): (0, 100),
+        ("budget", "spike_mismatch"): (0, 1),
+    }
+    for (where, key), (low, high) in limits.items():
+        if where == name and not low <= getattr(section, key) <= high:
+            raise ConfigError(f"[{name}] {key} is {getattr(section, key)}, allowed is {low:g} to {high:g}")
+    if name == "compile" and section.weight_bits == 1:
+        raise ConfigError("[compile] weight_bits is 1, allowed is 2 to 16 (0: the target's default)")
+    return section
+
+
+def template(model: str, targets: tuple[str, ...]) -> str:
+    """A commented snnc.toml with the defaults, for ``snnc init``."""
+    c = Config()
+    listed = ", ".join(f'"{name}"' for name in targets)
+    return f"""# How `snnc compile {model}` makes integers of this network.
+
+[compile]
+# Chips to compile for, beside the generic integer target that is always made.
+targets = [{listed}]
+# Width of weights, 2 to 16; 0 takes each target's default.
+weight_bits = {c.compile.weight_bits}
+# One gain per output channel instead of one per layer, where a target allows it.
+per_channel = {str(c.compile.per_channel).lower()}
+
+[calibration]
+# Samples of the model's example() (or of --data) that choose the gains.
+samples = {c.calibration.samples}
+
+[verify]
+# Samples that climb the ladder of equivalence checks while compiling.
+samples = {c.verify.samples}
+
+[budget]
+# `snnc validate` fails (exit code 1) beyond these losses between float and integers.
+# Percentage points of accuracy:
+accuracy_points = {c.budget.accuracy_points}
+# Fraction of spike bins of any layer that differ when the layer gets the float network's true input spikes:
+spike_mismatch = {c.budget.spike_mismatch}
+"""
