@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -65,7 +64,7 @@ def write_folder(out: Path, files: Mapping[str, bytes], facts: Mapping[str, Any]
     Raises:
         InputError: ``out`` exists and is no compiled folder, or cannot be written.
     """
-    out = Path(os.path.abspath(out))
+    out = out.absolute()
     if out.exists() and not (out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))):
         raise InputError(f"{out} exists and is no compiled folder; choose another name with -o")
     digests = {name: sha256(content) for name, content in sorted(files.items())}

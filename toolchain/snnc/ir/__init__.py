@@ -24,7 +24,8 @@ from snnc.ir.nodes import (
     SynFilter,
     TimeScale,
 )
-from snnc.ir.serial import describe, rebuild
+from snnc.ir.restore import rebuild
+from snnc.ir.serial import describe
 
 __all__ = [
     "POPULATIONS",

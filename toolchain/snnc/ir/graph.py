@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from snnc.ir.fixed import Fixed
 from snnc.ir.nodes import POPULATIONS, Input, Neuron, Node, Readout
 from snnc.ir.serial import digest_of
 from snnc.ir.shapes import Shape, output_shape
-
-Self = TypeVar("Self", bound="Network")
 
 
 @dataclass(frozen=True)
@@ -164,6 +162,10 @@ class Network:
             if fed == isinstance(node, Input):
                 raise GraphError(f"{node.name} ({node.kind}) has {'an' if fed else 'no'} incoming edge")
 
+    def head(self) -> dict[str, Any]:
+        """JSON-ready facts beside nodes and edges."""
+        raise NotImplementedError
+
     def _check_params(self) -> None:
         raise NotImplementedError
 
@@ -190,6 +192,10 @@ class Graph(Network):
     """
 
     dt: float = 0.0
+
+    def head(self) -> dict[str, Any]:
+        """The step's duration."""
+        return {"dt": self.dt}
 
     def _check_params(self) -> None:
         for node in self.nodes:
@@ -247,6 +253,11 @@ class FixedGraph(Network):
     def __post_init__(self) -> None:
         object.__setattr__(self, "latency", MappingProxyType(dict(self.latency)))
         super().__post_init__()
+
+    def head(self) -> dict[str, Any]:
+        """Target, conventions and latencies."""
+        latency = dict(sorted(self.latency.items()))
+        return {"target": self.target, "conventions": asdict(self.conventions), "latency": latency}
 
     @property
     def depth(self) -> int:
