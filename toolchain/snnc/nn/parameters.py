@@ -24,7 +24,8 @@ def checked(quantity: str, value: Value, low: float, high: float, *, open_ends: 
     Raises:
         ModelError: an entry is not finite or outside.
     """
-    tensor = torch.as_tensor(value).detach().to(torch.float64).clone()
+    given = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value, dtype=np.float64))
+    tensor = given.detach().to(torch.float64).clone()
     inside = (tensor > low) & (tensor < high) if open_ends else (tensor >= low) & (tensor <= high)
     if not bool((inside & torch.isfinite(tensor)).all()):
         allowed = f"{low:g} < x < {high:g}" if open_ends else f"{low:g} <= x <= {high:g}"
@@ -75,6 +76,12 @@ class Bounded(torch.nn.Module):
             return self.get_buffer("value").detach().double().cpu()
         raw = self.raw.detach().double().cpu()
         return FLOOR + torch.nn.functional.softplus(raw) if self.quantity == "threshold" else torch.sigmoid(raw)
+
+    def extra_repr(self) -> str:
+        """Quantity and value, for printing."""
+        exact = self.exact()
+        shown = f"{exact.item():.6g}" if exact.numel() == 1 else f"shape {tuple(exact.shape)}"
+        return f"{self.quantity}={shown}, learn={self.learn}"
 
     def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
         """Moves the buffer to another device, never to another precision."""
