@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from snnc.comparison import Comparison, LayerError
 from snnc.errors import Violation
 from snnc.plain import known, percent, plain
 
@@ -45,6 +46,14 @@ class Rung:
         if self.compared <= 0:
             object.__setattr__(self, "passed", False)
             object.__setattr__(self, "detail", self.detail or "nothing was compared")
+
+    @classmethod
+    def exact(cls, rung: int, comparison: Comparison, *, when: When = "validate", target: str = "") -> Rung:
+        """A rung that demands equality: it passes if nothing differs; the first difference is its detail."""
+        detail = str(comparison.first_difference or "")
+        left, right = comparison.left, comparison.right
+        counts = (comparison.compared, comparison.differing)
+        return cls(rung, left, right, *counts, comparison.equal, detail, when, target)
 
     @property
     def title(self) -> str:
@@ -84,6 +93,20 @@ class LayerRow:
     compared: int
     v_rms_forced: float | None = None
     v_rms_cascaded: float | None = None
+
+    @classmethod
+    def of(cls, target: str, error: LayerError) -> LayerRow:
+        """The row of a measured layer."""
+        return cls(
+            target,
+            error.population,
+            error.spikes_float,
+            error.forced_differing,
+            error.cascaded_differing,
+            error.compared,
+            error.v_rms_forced,
+            error.v_rms_cascaded,
+        )
 
     @property
     def cascaded_fraction(self) -> float:
@@ -165,8 +188,8 @@ class Budget:
             return []
         base = known(accuracy.get("float"))
         rest = {key: known(value) for key, value in accuracy.items() if key != "float"}
-        if all(value is None for value in (base, *rest.values())):
-            detail = "Accuracy was not measured: the samples have no labels."
+        if not rest or all(value is None for value in (base, *rest.values())):
+            detail = "No integer accuracy was measured."
             return [BudgetResult("accuracy_points", "all", None, limit, detail, applies=False)]
         results = []
         for key, value in rest.items():
