@@ -18,7 +18,7 @@ FILES = sorted((*TOOLCHAIN.rglob("*.py"), *BACKENDS.rglob("*.py")))
 STAGES = {
     "errors": 0, "ir": 1, "nn": 2, "trace": 2, "capture": 3, "passes": 3, "quantize": 3, "formats": 3, "target": 4,
     "backend": 5, "compare": 6, "comparison": 6, "plain": 1, "metrics": 6, "evidence": 6, "ladder": 7, "report": 7, "folder": 2, "config": 2,
-    "pipeline": 8, "artifacts": 8, "validation": 9, "testing": 9, "cli": 10,
+    "comparison": 6, "plain": 2, "validation": 8, "pipeline": 8, "artifacts": 9, "testing": 9, "commands": 10, "cli": 11,
 }  # fmt: skip
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}

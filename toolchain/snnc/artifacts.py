@@ -1,0 +1,246 @@
+"""What a compiled folder holds, and back: files of a compilation, candidates of a folder."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.backend import Backend, Program, Registry
+from snnc.errors import InputError, IntegrityError
+from snnc.evidence import Rung
+from snnc.folder import Folder, json_bytes, read_folder
+from snnc.formats import onnx_file
+from snnc.ir import Affine, Conv, Fixed, FixedGraph, FloatArray, Graph
+from snnc.pipeline import GENERIC, Build, Compilation
+from snnc.quantize.report import notes_json
+from snnc.target import Target
+from snnc.trace import Trace, npz_bytes
+from snnc.validation import FIXED, Candidate, OnnxRun
+
+FLOAT_FILE = "model.float.onnx"
+FIXED_FILE = "model.fixed.onnx"
+PACKAGES = ("snnc", "numpy", "onnx", "torch", "onnxruntime", "lava-nc", "snntorch", "matplotlib")
+MAX_MODEL = 1 << 30
+
+
+def place(target: str, name: str) -> str:
+    """Path of a target's file inside the folder; the generic target lives at the top."""
+    return name if target == GENERIC else f"{target}/{name}"
+
+
+def column(target: str) -> str:
+    """Name of a target in tables: ``fixed`` for the generic one."""
+    return FIXED if target == GENERIC else target
+
+
+def installed(package: str) -> str | None:
+    """Version of an installed distribution, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """What the result depends on."""
+    found = {name: installed(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **{name: v for name, v in found.items() if v}}
+
+
+def build_files(build: Build) -> dict[str, bytes]:
+    """Files of one target: its integers, its payload, and what quantization did."""
+    target = build.target.name
+    account = {
+        "target": target,
+        "backend": build.backend.name,
+        "scales": {name: _array_json(scale) for name, scale in sorted(build.quantized.scales.items())},
+        "notes": notes_json(build.quantized.notes),
+        "utilization": {key: list(pair) for key, pair in build.program.utilization.items()},
+        "passes": [asdict(entry) for entry in build.history],
+    }
+    return {
+        place(target, FIXED_FILE): onnx_file.write(build.quantized.graph),
+        place(target, "program.npz"): npz_bytes(dict(build.program.payload)),
+        place(target, "quantization.json"): json_bytes(account),
+    }
+
+
+def files(compilation: Compilation) -> dict[str, bytes]:
+    """Every file that executes or explains, but the reports."""
+    found = {FLOAT_FILE: onnx_file.write(compilation.graph)}
+    for build in compilation.builds:
+        found |= build_files(build)
+    return found
+
+
+def facts(compilation: Compilation) -> dict[str, Any]:
+    """What the manifest records beside the hashes."""
+    graph = compilation.graph
+    source = graph.inputs[0]
+    output = graph.output
+    return {
+        "model": {"name": compilation.source.name, "sha256": compilation.source.digest},
+        "config": compilation.config.as_dict(),
+        "versions": versions(),
+        "input": {"name": source.name, "shape": list(source.shape), "encoding": source.encoding},
+        "output": output.name if output else None,
+        "targets": {b.target.name: {"backend": b.backend.name} for b in compilation.builds},
+        "digests": {b.target.name: b.quantized.graph.digest for b in compilation.builds},
+    }
+
+
+def candidates(compilation: Compilation) -> list[Candidate]:
+    """What a compilation can validate right away."""
+    return [
+        Candidate(
+            column(b.target.name), b.program, b.backend, b.quantized.scales,
+            onnx_runner(onnx_file.write(b.quantized.graph)),
+        )
+        for b in compilation.builds
+    ]  # fmt: skip
+
+
+def onnx_runner(model: bytes) -> OnnxRun | None:
+    """Runs the file in onnxruntime, or None where onnxruntime is not installed."""
+    if find_spec("onnxruntime") is None:
+        return None
+
+    def execute(spikes: npt.NDArray[Any]) -> Trace:
+        from snnc.formats import onnx_run
+
+        return onnx_run.run(model, spikes)
+
+    return execute
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A compiled folder, proven unchanged.
+
+    Attributes:
+        folder: its files.
+        registry: back ends that may run it.
+    """
+
+    folder: Folder
+    registry: Registry
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Compiled target -> back end that serves it."""
+        return {name: str(entry["backend"]) for name, entry in self.folder.manifest["targets"].items()}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input step."""
+        return tuple(int(n) for n in self.folder.manifest["input"]["shape"])
+
+    @property
+    def encoding(self) -> str:
+        """Encoding of the input."""
+        return str(self.folder.manifest["input"]["encoding"])
+
+    @property
+    def output(self) -> str | None:
+        """Population whose spikes are counted."""
+        name = self.folder.manifest["output"]
+        return None if name is None else str(name)
+
+    def float_graph(self) -> Graph:
+        """The float network."""
+        graph = onnx_file.read(self.folder[FLOAT_FILE], MAX_MODEL)
+        if not isinstance(graph, Graph):
+            raise IntegrityError(f"{FLOAT_FILE} holds no float network")
+        return graph
+
+    def fixed_graph(self, target: str) -> FixedGraph:
+        """The integers of a target."""
+        if target not in self.targets:
+            raise InputError(f"the folder was not compiled for {target}; it holds {', '.join(self.targets)}")
+        graph = onnx_file.read(self.folder[place(target, FIXED_FILE)], MAX_MODEL)
+        if not isinstance(graph, FixedGraph):
+            raise IntegrityError(f"{place(target, FIXED_FILE)} holds no integers")
+        return graph
+
+    def account(self, target: str) -> dict[str, Any]:
+        """quantization.json of a target."""
+        found: dict[str, Any] = self.folder.json(place(target, "quantization.json"))
+        return found
+
+    def scales(self, target: str) -> dict[str, FloatArray]:
+        """Population -> raw state units per 1.0."""
+        return {name: _array(entry) for name, entry in self.account(target)["scales"].items()}
+
+    def lowered(self, target: str, backend: Backend | None = None) -> tuple[Backend, Target, Program]:
+        """The program of a target, lowered again from its integers.
+
+        Args:
+            target: compiled target.
+            backend: who runs it; None takes the one that serves the target.
+        """
+        own, data = self.registry.target(target)
+        chosen = backend or own
+        return chosen, data, chosen.lower(self.fixed_graph(target), data)
+
+    def candidates(self) -> list[Candidate]:
+        """What ``validate`` judges: every compiled target."""
+        found = []
+        for name in self.targets:
+            backend, _, program = self.lowered(name)
+            runner = onnx_runner(self.folder[place(name, FIXED_FILE)])
+            found.append(Candidate(column(name), program, backend, self.scales(name), runner))
+        return found
+
+    def earlier(self) -> tuple[Rung, ...]:
+        """Rungs 1 and 2, climbed while compiling, from report.json."""
+        keys = ("rung", "left", "right", "compared", "differing", "detail", "target")
+        rungs = self.folder.json("report.json")["evidence"]["rungs"]
+        return tuple(
+            Rung(**{key: r[key] for key in keys}, passed=r["pass"], when="compile") for r in rungs if r["rung"] <= 2
+        )
+
+
+def weights_by_layer(graph: Graph, fixed: Mapping[str, FixedGraph]) -> dict[str, dict[str, FloatArray]]:
+    """Float weights of every layer beside each target's integers in the unit that fits them best (for histograms).
+
+    The unit is the least-squares factor between integers and floats, because a target may split its scale over
+    several constants (SpiNNaker: R, 1-e and the synapse's init).
+    """
+    found: dict[str, dict[str, FloatArray]] = {}
+    for node in graph.nodes:
+        if not isinstance(node, (Affine, Conv)):
+            continue
+        want = np.asarray(node.weight, dtype=np.float64)
+        found[node.name] = {"float": want}
+        for name, integers in fixed.items():
+            twin = integers[node.name] if node.name in integers else None
+            if isinstance(twin, (Affine, Conv)) and isinstance(twin.weight, Fixed) and twin.weight.shape == want.shape:
+                raw = twin.weight.raw.astype(np.float64)
+                unit = float((raw * want).sum() / max(float((raw * raw).sum()), 1.0))
+                found[node.name][name] = raw * unit
+    return found
+
+
+def open_folder(path: Path, registry: Registry) -> Opened:
+    """Reads a compiled folder.
+
+    Raises:
+        IntegrityError: it is no compiled folder, or something in it changed.
+    """
+    return Opened(read_folder(path), registry)
+
+
+def _array_json(array: FloatArray) -> dict[str, Any]:
+    return {"shape": list(np.shape(array)), "values": np.asarray(array, dtype=np.float64).ravel().tolist()}
+
+
+def _array(entry: Mapping[str, Any]) -> FloatArray:
+    return np.asarray(entry["values"], dtype=np.float64).reshape(entry["shape"])

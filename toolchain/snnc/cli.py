@@ -1,0 +1,185 @@
+"""The command line. No logic: every verb is one call into snnc.commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from snnc import __version__, commands
+from snnc.commands import Screen
+from snnc.errors import SnncError
+
+app = typer.Typer(
+    name="snnc",
+    help="Deploys trained spiking networks to Loihi and SpiNNaker with bit-exact evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+targets_app = typer.Typer(help="List targets, or show one with its limits and rules.", rich_markup_mode=None)
+app.add_typer(targets_app, name="targets")
+
+Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build) or a float .onnx")]
+Folder = Annotated[Path, typer.Argument(help="folder that `snnc compile` wrote")]
+TargetOption = Annotated[list[str] | None, typer.Option("--target", "-t", help="target name; may be repeated")]
+DataOption = Annotated[Path | None, typer.Option("--data", help=".npz with spikes [B, T, ...] and optional labels")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="snnc.toml (default: the one in this folder)")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"snnc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    _ = version
+
+
+@app.command("compile")
+def compile_(
+    model: Model,
+    target: TargetOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write (default out/NAME)")] = None,
+    weight_bits: Annotated[int | None, typer.Option(help="width of weights, 2 to 16")] = None,
+    per_channel: Annotated[bool | None, typer.Option(help="one gain per channel where allowed")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make integers for the generic target and every --target, with evidence."""
+    choices = commands.Choices(tuple(target or ()), config, data, weight_bits, per_channel)
+    _do(lambda screen: commands.compile_(screen, model, choices, output, json))
+
+
+@app.command()
+def check(
+    model: Model,
+    target: TargetOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Hold every node against every target and list all violations. Exit code 3 if there is one."""
+    choices = commands.Choices(tuple(target or ()), config, data)
+    _do(lambda screen: commands.check(screen, model, choices, json))
+
+
+@app.command()
+def run(
+    folder: Folder,
+    data: Annotated[Path, typer.Option("--input", "-i", help=".npz with spikes [B, T, ...] or [T, ...]")],
+    backend: Annotated[str, typer.Option("--backend", "-b", help="reference, loihi, spinnaker or onnxruntime")],
+    target: Annotated[str | None, typer.Option("--target", "-t", help="which compiled target")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="trace file to write")] = None,
+    states: Annotated[bool, typer.Option(help="record membranes and currents too")] = False,
+    samples: Annotated[int | None, typer.Option(min=1, help="first samples only")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a compiled folder on a back end."""
+    what = commands.RunChoices(backend, target, data, output, states, samples)
+    _do(lambda screen: commands.run(screen, folder, what, json))
+
+
+@app.command()
+def compare(
+    left: Annotated[Path, typer.Argument(help="trace file")],
+    right: Annotated[Path, typer.Argument(help="trace file")],
+    budget: Annotated[float, typer.Option(min=0, max=1, help="fraction of spike bins that may differ")] = 0.0,
+    spikes_only: Annotated[bool, typer.Option("--spikes-only", help="ignore states")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Compare two traces: first difference and counts per layer. Exit code 1 if they differ beyond the budget."""
+    _do(lambda screen: commands.compare_(screen, left, right, budget, spikes_only, json))
+
+
+@app.command()
+def validate(
+    folder: Folder,
+    data: Annotated[Path, typer.Option("--data", "-d", help=".npz with spikes [B, T, ...] and optional labels")],
+    samples: Annotated[int | None, typer.Option(min=1, help="first samples only")] = None,
+    accuracy_points: Annotated[float | None, typer.Option(min=0, help="budget: loss of accuracy in points")] = None,
+    spike_mismatch: Annotated[float | None, typer.Option(min=0, max=1, help="budget: differing spike bins")] = None,
+    json: JsonOption = False,
+    junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write")] = None,
+) -> None:
+    """Climb the ladder of equivalence checks with data. Exit code 1 if a rung or the budget fails."""
+    what = commands.ValidateChoices(data, samples, accuracy_points, spike_mismatch, junit, html)
+    _do(lambda screen: commands.validate(screen, folder, what, json))
+
+
+@app.command()
+def inspect(folder: Folder, json: JsonOption = False) -> None:
+    """Show what a compiled folder holds: layers, formats, resources, and what quantization changed."""
+    _do(lambda screen: commands.inspect(screen, folder, json))
+
+
+@targets_app.callback(invoke_without_command=True)
+def targets(context: typer.Context, json: JsonOption = False) -> None:
+    """List every target."""
+    if context.invoked_subcommand is None:
+        _do(lambda screen: commands.targets(screen, json))
+
+
+@targets_app.command("show")
+def targets_show(name: Annotated[str, typer.Argument(help="target name")], json: JsonOption = False) -> None:
+    """Show one target: formats, conventions, limits and rules."""
+    _do(lambda screen: commands.target(screen, name, json))
+
+
+@app.command()
+def passes(json: JsonOption = False) -> None:
+    """List passes in their default order with what each preserves."""
+    _do(lambda screen: commands.passes(screen, json))
+
+
+@app.command()
+def init(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="file to write")] = Path("snnc.toml"),
+    force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
+) -> None:
+    """Write a commented snnc.toml for this model."""
+    _do(lambda screen: commands.init(screen, model, output, force))
+
+
+@app.command()
+def doctor(json: JsonOption = False) -> None:
+    """Say what is installed, what works, and what to do about the rest."""
+    _do(lambda screen: commands.doctor(screen, json))
+
+
+def _do(verb: Callable[[Screen], int]) -> None:
+    """Runs a verb; a SnncError becomes its message and exit code."""
+    screen = Screen(Console(), Console(stderr=True))
+    try:
+        code = verb(screen)
+    except SnncError as error:
+        screen.error(str(error))
+        code = error.exit_code
+    if code:
+        raise typer.Exit(code)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point of the command ``snnc``."""
+    try:
+        return app(args=arguments)
+    except BrokenPipeError:
+        # The reader of our output has gone (`snnc inspect D | head`); nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

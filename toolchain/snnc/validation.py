@@ -1,0 +1,159 @@
+"""Climbs the ladder with data: float against integers, and integers against every executor there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.backend import Backend, Program, Reference
+from snnc.compare import compare
+from snnc.evidence import Budget, Evidence, LayerRow, Rung, When
+from snnc.ir import FloatArray, Graph
+from snnc.ladder import EVERYTHING, Climb, Layers, taught
+from snnc.metrics import accuracy
+from snnc.trace import Samples, Trace
+
+Progress = Callable[[str, int, int], None]
+OnnxRun = Callable[[npt.NDArray[Any]], Trace]
+CHUNK = 256
+FIXED = "fixed"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """The integers of one target and everything that can execute them.
+
+    Attributes:
+        name: column of the accuracy table: ``fixed`` for the generic target, else the target's name.
+        program: lowered for the back end.
+        backend: who runs it; the reference for ``fixed``.
+        scales: population -> raw state units per 1.0.
+        onnx: runs ``model.fixed.onnx`` in onnxruntime, or None where that is not installed.
+    """
+
+    name: str
+    program: Program
+    backend: Backend
+    scales: Mapping[str, FloatArray]
+    onnx: OnnxRun | None
+
+
+@dataclass
+class Ladder:
+    """One candidate's rungs while chunks of samples go by."""
+
+    candidate: Candidate
+    when: When
+    layers: Layers = field(init=False)
+    climbs: dict[int, Climb] = field(default_factory=dict)
+    right: int = 0
+    first: dict[str, Trace] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layers = Layers(self.candidate.name)
+
+    def climb(self, reference: Reference, chunk: npt.NDArray[Any], truth: Trace, offset: int) -> Trace:
+        """Rungs 3 to 5 for one chunk; returns the reference's run of the integers."""
+        c = self.candidate
+        graph = c.program.graph
+        cascaded = reference.execute(graph, chunk, EVERYTHING)
+        self.layers.add(truth, cascaded, taught(reference, graph, chunk, truth), c.scales, offset)
+        if c.onnx is not None:
+            self._rung(4, "onnxruntime").add(compare(cascaded, c.onnx(chunk)), offset)
+        if c.backend is not reference:
+            ran = c.backend.run(c.program, chunk, EVERYTHING)
+            self._rung(5, c.backend.name).add(compare(cascaded, ran), offset)
+            cascaded = ran
+        return cascaded
+
+    def _rung(self, number: int, right: str) -> Climb:
+        if number not in self.climbs:
+            self.climbs[number] = Climb(number, "reference", right, self.candidate.name, self.when)
+        return self.climbs[number]
+
+    def rungs(self, budget: Budget, accuracies: Mapping[str, float | None]) -> list[Rung]:
+        """Rung 3, gated by the budget, then the exact ones."""
+        rows = self.layers.result()
+        own = {key: value for key, value in accuracies.items() if key in ("float", self.candidate.name)}
+        broken = budget.violations(own, rows) if any(v is not None for v in own.values()) else ()
+        differing, compared = sum(r.cascaded_differing for r in rows), sum(r.compared for r in rows)
+        detail = "; ".join(str(v) for v in broken) or "measured, within the budget"
+        first = Rung(3, "float", "integers", compared, differing, not broken, detail, self.when, self.candidate.name)
+        return [first, *(climb.result() for _, climb in sorted(self.climbs.items()))]
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """Evidence, and the first chunk's traces for the plots (label -> trace, float first)."""
+
+    evidence: Evidence
+    traces: Mapping[str, Trace]
+
+
+def validate(
+    graph: Graph,
+    candidates: Sequence[Candidate],
+    samples: Samples,
+    reference: Reference,
+    *,
+    budget: Budget,
+    earlier: Sequence[Rung] = (),
+    when: When = "validate",
+    progress: Progress | None = None,
+) -> Validated:
+    """Runs every candidate on every sample.
+
+    Args:
+        graph: the float network.
+        candidates: integers to judge.
+        samples: data; accuracy needs its labels.
+        reference: the definition.
+        budget: what the user accepts.
+        earlier: rungs that were climbed before (1 and 2, while compiling).
+        when: stamp for the rungs.
+        progress: called with (task, samples done, samples in all).
+    """
+    total = samples.spikes.shape[0]
+    ladders = [Ladder(candidate, when) for candidate in candidates]
+    output = graph.output
+    shown: dict[str, Trace] = {}
+    counts: dict[str, list[npt.NDArray[np.int64]]] = {}
+    for start in range(0, total, CHUNK):
+        chunk = samples.spikes[start : start + CHUNK]
+        truth = reference.execute(graph, chunk, EVERYTHING)
+        traces = {"float": truth}
+        for ladder in ladders:
+            if progress is not None:
+                progress(f"validate {ladder.candidate.name}", start, total)
+            traces[ladder.candidate.name] = ladder.climb(reference, chunk, truth, start)
+        for name, trace in traces.items():
+            if output is not None:
+                counts.setdefault(name, []).append(trace.counts(output.name))
+        shown = shown or traces
+    if progress is not None:
+        progress("validate", total, total)
+    accuracies = {name: _accuracy(parts, samples.labels) for name, parts in counts.items()}
+    layers: list[LayerRow] = [row for ladder in ladders for row in ladder.layers.result()]
+    evidence = Evidence(
+        rungs=(*earlier, *(rung for ladder in ladders for rung in ladder.rungs(budget, accuracies))),
+        accuracy=accuracies,
+        layers=tuple(layers),
+        samples=total,
+        steps=samples.spikes.shape[1],
+        budget=_measurable(budget, samples),
+        first_differences={ladder.candidate.name: ladder.layers.first for ladder in ladders if ladder.layers.first},
+    )
+    return Validated(evidence, shown)
+
+
+def _measurable(budget: Budget, samples: Samples) -> Budget:
+    """Without labels there is no accuracy to demand."""
+    return budget if samples.labels is not None else Budget(None, budget.spike_mismatch)
+
+
+def _accuracy(parts: list[npt.NDArray[np.int64]], labels: npt.NDArray[np.int64] | None) -> float | None:
+    return None if labels is None else accuracy(np.concatenate(parts), labels)
