@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def core_of(data: Arrays) -> Core:
 
 def rows_of(data: Arrays) -> list[Row]:
     offsets = data["row_offset"].tolist()
-    return [parse(data["row_words"][first:last]) for first, last in zip(offsets, offsets[1:], strict=False)]
+    return [parse(data["row_words"][first:last]) for first, last in pairwise(offsets)]
 
 
 def recorded(step: Step) -> dict[str, npt.NDArray[Any]]:

@@ -1,0 +1,70 @@
+"""All kinds of vectors: those that something replays and those that wait for an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import kinds_emulators
+import kinds_loihi
+import kinds_spinnaker
+from golden_base import Data, Kind, Tally
+
+from snnc.errors import SnncError
+
+EXECUTED: tuple[Kind, ...] = (*kinds_loihi.KINDS, *kinds_emulators.KINDS)
+WAITING = tuple(
+    Kind(name, frozenset(needs.split()))
+    for name, needs in {
+        "lava_sigma_delta": "a_in da_in j0_sigma_s",
+        "lava_learning_closed_loop": "pre w0 weights x1 y1 r3_weights",
+        "lava_stdp": "pre post w0 stdp_default_e1__tag_1",
+        "lava_stdp_float": "pre post w0 stdp_default_e1__weights",
+        "lava_netx_weight_opt": "params w_in w_out w_out_loihi2",
+        "nl_discretize": "ints floats w_float w_int bias_int",
+        "nl_functions": "decay_int_off0 ov21 w_disc",
+        "nl_noise": "u_bias u_q0 v_bias v_q0",
+        "nl_pes_learning": "spikes error weights trace",
+        "b2_stdp": "pre post_drive w_mean",
+        "spinnaker stdp": "stdp_cfg plastic_row weights pre_trace",
+        "spinnaker2 lif": "weight_int v_scale out_spikes",
+        "spinnaker mapping": "stdp_small recurrent_300 delay_extension",
+    }.items()
+)
+
+
+def replay(stem: str, data: Data) -> Tally:
+    """Replays a file by the kind that its fields show; its name does not count for ours.
+
+    Args:
+        stem: of the file's name.
+        data: all of its fields.
+    """
+    for kind in EXECUTED:
+        if kind.fits(data):
+            with fitting(kind.name):
+                return kind.run(data)
+    waiting = next((kind for kind in WAITING if kind.fits(data)), None)
+    checker = None if waiting else kinds_spinnaker.recognise(stem, data)
+    if checker is not None:
+        with fitting("a recording of SpiNNaker"):
+            compared, differing = checker(data)
+        return Tally(compared, {name: f"{count} differ" for name, count in differing.items() if count})
+    return waiting.run(data) if waiting else Tally(mismatches={"file": unknown(data)})
+
+
+@contextmanager
+def fitting(name: str) -> Iterator[None]:
+    """Turns what a damaged file causes inside a replay into a sentence."""
+    try:
+        yield
+    except (SnncError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise AssertionError(f"recognised as {name}, but its fields do not fit together: {error!r}") from error
+
+
+def unknown(data: Data) -> str:
+    """Message for a file that no kind recognises, with the kind that comes nearest."""
+    near = max((*EXECUTED, *WAITING), key=lambda kind: len(kind.needs & set(data)) / len(kind.needs))
+    lacking = ", ".join(sorted(near.needs - set(data)))
+    fields = ", ".join(sorted(data)[:12]) or "none"
+    return f"unknown kind of vector with the fields {fields}; the nearest is {near.name}, which also needs {lacking}"
