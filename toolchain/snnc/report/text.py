@@ -1,0 +1,215 @@
+"""Reports for terminals, as rich renderables. Names come from users: they are shown as they are, never as markup."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from snnc.comparison import Comparison, Tally
+from snnc.evidence import Evidence
+from snnc.plain import percent
+from snnc.quantize.base import Note
+from snnc.report import words
+
+STYLES = {"pass": "green", "ok": "green", "FAIL": "bold red", "missing": "yellow", "broken": "bold red"}
+
+
+def simple_table(headers: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", numbers: str = "") -> Table:
+    """A table of plain cells.
+
+    Args:
+        headers: one per column.
+        rows: cells; anything but text is turned into it.
+        title: above the table.
+        numbers: one character per column, ``r`` for right-aligned; empty for none.
+    """
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold") if title else None, title_justify="left")
+    for index, header in enumerate(headers):
+        right = index < len(numbers) and numbers[index] == "r"
+        table.add_column(Text(header), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: object) -> Text:
+    text = "" if value is None else str(value)
+    last = text.rsplit(" ", 1)[-1]
+    return Text(text, style=STYLES.get(text, STYLES.get(last, "")))
+
+
+def render(*parts: RenderableType, width: int = 120) -> str:
+    """Renderables as plain text, for files and tests."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    for part in parts:
+        console.print(part)
+    return stream.getvalue()
+
+
+def accuracy_table(evidence: Evidence) -> Table:
+    """Float, fixed and every back end: accuracy, spikes that differ, rungs."""
+    title = f"{evidence.samples:,} samples of {evidence.steps:,} steps"
+    return simple_table(words.ACCURACY_HEADERS, words.accuracy_rows(evidence), title, "lrrrrl")
+
+
+def ladder_table(evidence: Evidence) -> Table:
+    """Every rung that was climbed."""
+    return simple_table(words.LADDER_HEADERS, words.ladder_rows(evidence), "Ladder", "rlllrrll")
+
+
+def budget_table(evidence: Evidence) -> Table:
+    """Every demand of the budget."""
+    return simple_table(words.BUDGET_HEADERS, words.budget_rows(evidence), "Budget", "llrrl")
+
+
+def layer_table(evidence: Evidence) -> Table:
+    """Bins that differ from the float network, by layer; membrane error is the rms in the float network's units."""
+    return simple_table(words.LAYER_HEADERS, words.layer_rows(evidence), "Layers against float", "llrrrrr")
+
+
+def note_table(notes: Mapping[str, Sequence[Note]]) -> Table:
+    """What quantization did to every quantity, by target."""
+    return simple_table(words.NOTE_HEADERS, words.note_rows(notes), "Quantization", "llllrrrrr")
+
+
+def note_summary(notes: Mapping[str, Sequence[Note]]) -> Text:
+    """One line per target: how many numbers were clipped, zeroed or rounded by more than half a step."""
+    lines = []
+    for target, entries in notes.items():
+        total = sum(n.count for n in entries)
+        clipped, zeroed, rounded = (sum(len(getattr(n, k)) for n in entries) for k in ("clipped", "zeroed", "rounded"))
+        lines.append(
+            f"{target}: {total:,} numbers quantized, {clipped:,} clipped, {zeroed:,} became zero, "
+            f"{rounded:,} moved by more than half a step"
+        )
+    return Text("\n".join(lines))
+
+
+def utilization_table(utilization: Mapping[str, Mapping[str, tuple[int, int]]]) -> Table:
+    """Resources used, by target."""
+    rows = [
+        (target, resource, f"{used:,}", f"{most:,}", words.share(used, most))
+        for target, resources in utilization.items()
+        for resource, (used, most) in resources.items()
+    ]
+    return simple_table(("target", "resource", "used", "of", "share"), rows, "Resources", "llrrr")
+
+
+def verdict_line(evidence: Evidence) -> Text:
+    """The result in one line, and below it what failed."""
+    if evidence.passed:
+        return Text(f"PASS: {len(evidence.rungs)} rungs climbed, the budget is kept", style="bold green")
+    lines = ["FAIL", *(f"  - {line}" for line in words.failures(evidence))]
+    return Text("\n".join(lines), style="bold red")
+
+
+def evidence_parts(evidence: Evidence) -> list[RenderableType]:
+    """Everything that validation found, for ``console.print`` one after the other."""
+    parts: list[RenderableType] = [accuracy_table(evidence), ladder_table(evidence)]
+    if evidence.layers:
+        parts.append(layer_table(evidence))
+    if evidence.budget_results:
+        parts.append(budget_table(evidence))
+    worst = words.worst_line(evidence)
+    if worst:
+        parts.append(Text(worst))
+    return [*parts, verdict_line(evidence)]
+
+
+def compile_parts(
+    evidence: Evidence,
+    notes: Mapping[str, Sequence[Note]],
+    utilization: Mapping[str, Mapping[str, tuple[int, int]]] | None = None,
+) -> list[RenderableType]:
+    """What ``snnc compile`` shows: quantization by target, resources, and the evidence."""
+    parts: list[RenderableType] = [note_summary(notes)] if notes else []
+    if utilization and any(utilization.values()):
+        parts.append(utilization_table(utilization))
+    return [*parts, *evidence_parts(evidence)]
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Two traces, one row per population and quantity."""
+    rows = []
+    for layer in comparison.layers:
+        for quantity, tally in {"spike": layer.spikes, **layer.states}.items():
+            rows.append((layer.population, quantity, *_tally(tally)))
+    headers = ("population", "quantity", "compared", "differing", "first step", "result")
+    return simple_table(headers, rows, f"{comparison.left} / {comparison.right}", "llrrrl")
+
+
+def _tally(tally: Tally) -> tuple[str, str, str, str]:
+    first = "" if tally.first_step is None else str(tally.first_step)
+    return f"{tally.compared:,}", f"{tally.differing:,}", first, "differs" if tally.differing else "equal"
+
+
+def run_table(result: Mapping[str, Any]) -> Table:
+    """What ``snnc run`` counted.
+
+    Args:
+        result: backend, target, samples, steps, spikes and rates by population, accuracy or None.
+    """
+    title = f"{result['backend']} / {result['target']}: {result['samples']:,} samples of {result['steps']:,} steps"
+    if result.get("accuracy") is not None:
+        title += f", accuracy {percent(result['accuracy'])}"
+    rows = [(name, f"{count:,}", words.number(result["rates"][name], 3)) for name, count in result["spikes"].items()]
+    return simple_table(("population", "spikes", "spikes per neuron and step"), rows, title, "lrr")
+
+
+def check_parts(report: Mapping[str, Any]) -> list[RenderableType]:
+    """What ``snnc check`` found: one verdict per target, and every broken rule."""
+    parts: list[RenderableType] = []
+    nodes = [(n["name"], n["type"], shape(n["shape"])) for n in report["nodes"]]
+    parts.append(simple_table(("node", "type", "shape"), nodes, str(report["model"])))
+    for target, found in report["targets"].items():
+        parts.append(Text.assemble(f"{target}: ", _cell("ok" if found["ok"] else "FAIL")))
+        if not found["ok"]:
+            keys = ("node", "quantity", "found", "allowed", "fix")
+            rows = [tuple(v[key] for key in keys) for v in found["violations"]]
+            parts.append(simple_table(("node", "quantity", "found", "allowed", "what to do"), rows))
+    return parts
+
+
+def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
+    """What ``snnc inspect`` shows of a compiled folder."""
+    model = ", ".join(f"{key} {value}" for key, value in report["model"].items())
+    parts: list[RenderableType] = [Text(model, style="bold")]
+    for target, found in report["targets"].items():
+        head = f"{target} on {found['backend']}, {found['steps_behind']} steps behind, digest {found['digest'][:12]}"
+        rows = []
+        for node in found["nodes"]:
+            formats = ", ".join(f"{key} {value}" for key, value in node["formats"].items())
+            latency = "" if node["latency"] is None else node["latency"]
+            rows.append((node["name"], node["type"], shape(node["shape"]), latency, formats))
+        parts.append(simple_table(("node", "type", "shape", "latency", "formats"), rows, head, "lllr"))
+        used = {target: {key: (int(a), int(b)) for key, (a, b) in found["utilization"].items()}}
+        if used[target]:
+            parts.append(utilization_table(used))
+    files = [(name, str(value)[:16]) for name, value in report["files"].items()]
+    parts.append(simple_table(("file", "sha256"), files, "Files"))
+    return parts
+
+
+def target_parts(report: Mapping[str, Any]) -> list[RenderableType]:
+    """What ``snnc targets show`` knows of one target."""
+    low, high = report["weight_bits"]
+    head = f"{report['name']} (back end {report['backend']}): {report['summary']}; weights of {low} to {high} bits"
+    parts: list[RenderableType] = [Text(head, style="bold")]
+    parts.append(simple_table(("convention", "value"), report["conventions"].items(), "Conventions"))
+    parts.append(simple_table(("quantity", "format"), report["formats"].items(), "Formats"))
+    limits = [(key, f"{v['value']:,}", v["unit"], v["source"]) for key, v in report["limits"].items()]
+    parts.append(simple_table(("limit", "value", "unit", "source"), limits, "Limits", "lr"))
+    rules = [(entry["rule"],) for entry in report["rules"]]
+    return [*parts, simple_table(("what it demands",), rules, "Rules")]
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """``1 x 8 x 8``; a scalar is ``1``."""
+    return " x ".join(str(size) for size in sizes) or "1"
