@@ -1,0 +1,272 @@
+"""A graph as an executable ONNX graph: every node's equation in one ``Scan`` over device steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from onnx import FunctionProto, GraphProto, TensorProto, numpy_helper
+
+from snnc.formats import onnx_layers
+from snnc.formats.onnx_neurons import Call, neuron_call
+from snnc.formats.onnx_ops import HELPERS, overflow
+from snnc.formats.onnx_rules import pairs, weights_into
+from snnc.formats.onnx_scan import Scan, Series
+from snnc.ir import (
+    Affine,
+    Concat,
+    Conv,
+    Delay,
+    Edge,
+    Fixed,
+    FixedGraph,
+    Flatten,
+    Input,
+    Network,
+    Neuron,
+    Node,
+    Pool,
+    Readout,
+    Scale,
+)  # fmt: skip
+
+PARAM = "param/"
+Signal = tuple[str, ...]
+
+
+def compact(values: npt.NDArray[np.int64]) -> npt.NDArray[np.signedinteger]:
+    """The same integers in the narrowest of int8, int16, int32, int64 that holds them."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    for dtype in (np.int8, np.int16, np.int32):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return values.astype(dtype)
+    return values
+
+
+def input_kind(network: Network) -> int:
+    """Element type of the graph's input: int8 spikes, or analog values in the network's own type."""
+    if network.inputs[0].encoding == "spikes":
+        return int(TensorProto.INT8)
+    return int(TensorProto.INT64 if isinstance(network, FixedGraph) else TensorProto.DOUBLE)
+
+
+def build(network: Network) -> tuple[GraphProto, list[FunctionProto]]:
+    """The ONNX graph of a network that :func:`snnc.formats.onnx_rules.refusals` accepts, and its functions."""
+    return _Builder(network).finish()
+
+
+class _Builder:
+    """Walks the nodes in topological order; a signal is one tensor, or two (excitatory, inhibitory) after a split."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        fixed = network if isinstance(network, FixedGraph) else None
+        self.conventions = fixed.conventions if fixed else None
+        self.latency = dict(fixed.latency) if fixed else {}
+        self.dtype: type[np.int64] | type[np.float64] = np.int64 if fixed else np.float64
+        self.kind = int(TensorProto.INT64 if fixed else TensorProto.DOUBLE)
+        self.pairs = pairs(fixed) if fixed and fixed.conventions.synapse == "split" else frozenset()
+        source = network.inputs[0]
+        depth = fixed.depth if fixed else 0
+        self.scan = Scan(source.shape, input_kind(network), self.latency.get(source.name, 0), depth)
+        self.before, self.body = self.scan.before, self.scan.body
+        self.zero = self.before.constant(0, self.dtype)
+        self.initializers: list[TensorProto] = []
+        self.params: dict[tuple[str, str], str] = {}
+        self.functions: dict[str, FunctionProto] = {}
+        self.signals: dict[str, Signal] = {}
+        self.lines: dict[str, Signal] = {}
+        self.lengths = {n.name: self._memory(n) for n in network.nodes}
+
+    def finish(self) -> tuple[GraphProto, list[FunctionProto]]:
+        nodes = [self.network[name] for name in self.network.order]
+        for node in nodes:
+            self._load(node)
+        executed = [node for node in nodes if not isinstance(node, Readout)]
+        for node in executed:
+            if self.lengths[node.name]:
+                self.lines[node.name] = self._line(f"{node.name}/sent", node, self.lengths[node.name])
+        for node in executed:
+            self.signals[node.name] = self._signal(node)
+        for name, lines in self.lines.items():
+            self._push(lines, self.signals[name], self.lengths[name])
+        return self.scan.graph("snnc", self.initializers), list(self.functions.values())
+
+    def _memory(self, node: Node) -> int:
+        edges = self.network.outgoing(node.name)
+        return max((e.delay for e in edges if not isinstance(self.network[e.target], Readout)), default=0)
+
+    def _load(self, node: Node) -> None:
+        """Makes every parameter an initializer; integers are stored narrow and widened before the loop."""
+        for key, value in node.params().items():
+            name = f"{PARAM}{node.name}/{key}"
+            array = compact(value.raw) if isinstance(value, Fixed) else value
+            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(value.shape), name))
+            narrow = isinstance(value, Fixed) and array.dtype != np.int64
+            self.params[node.name, key] = self.before.cast(name, self.kind) if narrow else name
+
+    def _param(self, node: Node, key: str) -> str:
+        """A parameter in the state's unit (floats as they are)."""
+        name, value = self.params[node.name, key], node.params()[key]
+        if self.conventions is None or not isinstance(value, Fixed):
+            return name
+        up = self.conventions.state_frac - value.format.frac
+        if up > 0:
+            return self.before.op("Mul", name, self.before.constant(1 << up))
+        return self.before.op("Div", name, self.before.constant(1 << min(-up, 62))) if up else name
+
+    def _use(self, *functions: FunctionProto) -> None:
+        for proto in functions:
+            self.functions.setdefault(proto.name, proto)
+
+    def _line(self, key: str, node: Node, rows: int) -> Signal:
+        parts = 2 if node.name in self.pairs else 1
+        shape = self.network.shapes[node.name]
+        return tuple(self.scan.carry(f"{key}/{i}", self.zero, shape, self.kind, rows) for i in range(parts))
+
+    def _push(self, lines: Signal, signal: Signal, rows: int) -> None:
+        """Puts a signal at the head of its delay line: row d-1 is what was sent d steps ago."""
+        e = self.body
+        for line, tensor in zip(lines, signal, strict=True):
+            head = e.op("Unsqueeze", tensor, e.constant([0]))
+            if rows > 1:
+                rest = e.op("Slice", line, e.constant([0]), e.constant([rows - 1]), e.constant([0]))
+                head = e.op("Concat", head, rest, axis=0)
+            self.scan.become(line, head)
+
+    def _arriving(self, edge: Edge) -> Signal:
+        if edge.delay == 0:
+            return self.signals[edge.source]
+        row = self.body.constant(edge.delay - 1)
+        return tuple(self.body.op("Gather", line, row, axis=0) for line in self.lines[edge.source])
+
+    def _signal(self, node: Node) -> Signal:
+        if isinstance(node, Input):
+            return self._input(node)
+        arriving = [self._arriving(edge) for edge in self.network.incoming(node.name)]
+        if isinstance(node, Concat):
+            return (self.body.op("Concat", *(part[0] for part in arriving), axis=node.axis + 1),)
+        x = arriving[0]
+        for other in arriving[1:]:
+            x = tuple(self.body.op("Add", a, b) for a, b in zip(x, other, strict=True))
+        if isinstance(node, Neuron):
+            return self._neuron(node, x)
+        if isinstance(node, (Affine, Conv)):
+            return self._weighted(node, x[0])
+        if isinstance(node, Delay):
+            return self._delay(node, x)
+        return tuple(self._shaped(node, part) for part in x)
+
+    def _shaped(self, node: Node, x: str) -> str:
+        e = self.body
+        if isinstance(node, Pool):
+            zero = e.constant(0, self.dtype)
+            return onnx_layers.pool(e, x, node, self.network.shapes[node.name], zero)
+        if isinstance(node, Scale):
+            return e.op("Add", e.op("Mul", self._param(node, "gain"), x), self._param(node, "shift"))
+        if isinstance(node, Flatten):
+            return e.op("Reshape", x, e.constant((-1, *self.network.shapes[node.name])))
+        return x
+
+    def _input(self, node: Input) -> Signal:
+        latency = self.latency.get(node.name, 0)
+        e = self.body
+        if node.encoding == "constant":
+            ones = self.scan.expanded(self.before.constant(1, self.dtype), node.shape)
+            on = e.op("GreaterOrEqual", self.scan.step, e.constant(latency))
+            out = e.op("Mul", ones, e.cast(on, self.kind))
+        else:
+            out = e.cast(self.scan.column, self.kind)
+        if node.encoding != "direct":
+            self._record(node, "", out)
+        return (out,)
+
+    def _delay(self, node: Delay, x: Signal) -> Signal:
+        if node.steps == 0:
+            return x
+        lines = self._line(f"{node.name}/held", node, node.steps)
+        self._push(lines, x, node.steps)
+        row = self.body.constant(node.steps - 1)
+        return tuple(self.body.op("Gather", line, row, axis=0) for line in lines)
+
+    def _weighted(self, node: Affine | Conv, x: str) -> Signal:
+        """The product with the weights in the state's unit; split: one product per sign, in the weights' unit."""
+        weight = self.params[node.name, "weight"]
+        if node.name in self.pairs:
+            negative = self.before.op("Neg", weight)
+            parts = (self.before.op("Max", part, self.zero) for part in (weight, negative))
+            return tuple(self._product(node, x, part) for part in parts)
+        y = self._product(node, x, weight)
+        if self.conventions is not None and isinstance(node.weight, Fixed):
+            y = self._to_unit(y, self.conventions.state_frac - node.weight.format.frac)
+        return (self.body.op("Add", y, self._bias(node)) if node.bias is not None else y,)
+
+    def _product(self, node: Affine | Conv, x: str, weight: str) -> str:
+        if isinstance(node, Affine):
+            return self.body.op("MatMul", x, self.before.op("Transpose", weight, perm=[1, 0]))
+        matrix = onnx_layers.conv_matrix(self.before, weight, node)
+        shapes = (self.network.shapes[self.network.incoming(node.name)[0].source], self.network.shapes[node.name])
+        return onnx_layers.conv(self.body, x, matrix, node, shapes, self.body.constant(0, self.dtype))
+
+    def _to_unit(self, y: str, up: int) -> str:
+        if up > 0:
+            return self.body.op("Mul", y, self.body.constant(1 << up))
+        if up == 0:
+            return y
+        self._use(HELPERS["ShiftFloor"])
+        return self.body.call_one("ShiftFloor", (y,), {"unit": 1 << -up})
+
+    def _bias(self, node: Affine | Conv) -> str:
+        space = len(self.network.shapes[node.name]) - 1
+        return self.before.op("Reshape", self._param(node, "bias"), self.before.constant((-1, *(1,) * space)))
+
+    def _neuron(self, node: Neuron, x: Signal) -> Signal:
+        c = self.conventions
+        ring = 0
+        if c is not None and c.synapse == "split":
+            ring = c.state_frac - weights_into(self.network, node.name)[0].format.frac
+        elif c is not None and not (c.accumulator_bits >= 64 and c.accumulator_overflow == "wrap"):
+            name, low, high = overflow(c.accumulator_bits, c.accumulator_overflow)
+            self._use(HELPERS[name])
+            x = (self.body.call_one(name, x, {"low": low, "high": high}),)
+        call = neuron_call(node, c, ring)
+        self._use(*call.needs)
+        carried = {state: self._carry(node, state) for state in call.states}
+        states = [self._aligned(node, state, name) for state, name in carried.items()]
+        params = [self._neuron_param(node, key, call) for key in call.params]
+        out = self.body.call(call.function, [*x, *states, *params], call.outputs, call.attributes)
+        results = dict(zip(call.outputs, out, strict=True))
+        for state, name in carried.items():
+            self.scan.become(name, results[call.carries[state]])
+        self._record(node, "", results["s_next"])
+        for probe, output in call.probes.items():
+            self._record(node, probe, results[output])
+        return (results["s_next"],)
+
+    def _neuron_param(self, node: Neuron, key: str, call: Call) -> str:
+        """Factors enter raw, with their unit as an attribute of the call; everything else in the state's unit."""
+        closed = "x_exc" in call.needs[-1].input
+        raw = ("gain_u", "decay_u") if closed else ("decay_u", "decay_v")
+        return self.params[node.name, key] if key in raw else self._param(node, key)
+
+    def _start(self, node: Neuron, state: str) -> tuple[str, int]:
+        if state == "hold":
+            return self.before.constant(0), int(TensorProto.INT64)
+        return (self._param(node, "v_init") if state == "v" else self.zero), self.kind
+
+    def _carry(self, node: Neuron, state: str) -> str:
+        start, kind = self._start(node, state)
+        return self.scan.carry(f"{node.name}/{state}", start, node.shape, kind)
+
+    def _aligned(self, node: Neuron, state: str, name: str) -> str:
+        """The state before this step; set to its start value right before device step = latency if aligned."""
+        latency = self.latency.get(node.name, 0)
+        if self.conventions is None or not self.conventions.aligned_start or latency == 0:
+            return name
+        now = self.body.op("Equal", self.scan.step, self.body.constant(latency))
+        return self.body.op("Where", now, self._start(node, state)[0], name)
+
+    def _record(self, node: Input | Neuron, state: str, tensor: str) -> None:
+        name = f"states/{node.name}/{state}" if state else f"spikes/{node.name}"
+        kind = self.kind if state else int(TensorProto.INT8)
+        tensor = tensor if state else self.body.cast(tensor, kind)
+        self.scan.record(Series(name, tensor, node.shape, kind, self.latency.get(node.name, 0)))
