@@ -1,0 +1,64 @@
+"""The back end ``loihi``: lowers to Lava processes and runs them in Lava's bit-accurate simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.backend import Program
+from snnc.errors import UnsupportedError, Violation
+from snnc.ir import FixedGraph
+from snnc.target import Target
+from snnc.trace import Probes, Trace
+from snnc_loihi.cores import utilization
+from snnc_loihi.lowering import plan_of
+from snnc_loihi.plan import Plan
+from snnc_loihi.runner import CHUNK, run_plan
+from snnc_loihi.target import LOIHI1
+
+name = "loihi"
+targets: tuple[Target, ...] = (LOIHI1,)
+chunk = CHUNK
+"""Samples that share one start of Lava; a caller who cuts a batch cuts it here."""
+
+
+def lower(graph: FixedGraph, target: Target) -> Program:
+    """Makes Lava's integers; needs no Lava.
+
+    The payload holds, per population, ``du dv vth bias_mant bias_exp`` and, per connection, ``w weight_exp
+    num_weight_bits delay``; the weights are Lava's (a weight of n bits has its low bits cleared).
+
+    Raises:
+        UnsupportedError: with every value that a register, a synapse or Lava's model of them does not take.
+        DoesNotFitError: more cores, axons or synaptic memory than one chip has.
+    """
+    if graph.conventions != target.conventions:
+        found = Violation("network", "conventions", f"those of {graph.target}", f"those of {target.name}")
+        raise UnsupportedError(f"the integers were not made for {target.name}", violations=(found,))
+    plan = plan_of(graph)
+    return Program(name, target.name, graph, _payload(plan), utilization(plan), plan)
+
+
+def run(program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
+    """Runs samples [B, T, *shape] in Lava; see :func:`snnc_loihi.runner.run_plan`."""
+    plan = program.data if isinstance(program.data, Plan) else plan_of(program.graph)
+    return run_plan(plan, program.graph, spikes, probes)
+
+
+def _payload(plan: Plan) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for one in plan.populations:
+        for key in ("du", "dv", "vth", "bias_exp"):
+            arrays[f"{one.name}.{key}"] = np.array(getattr(one, key), dtype=np.int32)
+        arrays[f"{one.name}.bias_mant"] = one.bias_mant.astype(np.int16)
+    for synapses in plan.synapses:
+        arrays[f"{synapses.name}.w"] = synapses.weights.astype(np.int16)
+        arrays[f"{synapses.name}.weight_exp"] = np.array(synapses.weight_exp, dtype=np.int32)
+        arrays[f"{synapses.name}.num_weight_bits"] = np.array(synapses.weight_bits, dtype=np.int32)
+        arrays[f"{synapses.name}.delay"] = np.array(synapses.delay, dtype=np.int32)
+    return arrays
+
+
+__all__ = ["chunk", "lower", "name", "run", "targets"]
