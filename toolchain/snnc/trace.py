@@ -11,6 +11,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,10 @@ import numpy.typing as npt
 from snnc.errors import TraceError
 
 MAX_BYTES = 8 << 30
+# What zipfile, zlib and numpy raise on damaged or malicious archives.
+DAMAGE = (
+    OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +127,7 @@ def load_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
             raise TraceError(f"{path}: {size} bytes unpacked, at most {MAX_BYTES} are read")
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except DAMAGE as error:
         raise TraceError(f"{path}: cannot be read as .npz: {error}") from error
 
 
@@ -209,7 +214,7 @@ def read_trace(path: Path) -> Trace:
         meta = json.loads(str(data["meta"]))
         batched = bool(meta.pop("batched"))
         backend, target = str(meta.pop("backend")), str(meta.pop("target"))
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise TraceError(f"{path}: not a trace file: meta is missing or damaged ({error!r})") from error
     spikes: dict[str, npt.NDArray[np.int8]] = {}
     states: dict[tuple[str, str], npt.NDArray[Any]] = {}

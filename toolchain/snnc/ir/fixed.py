@@ -81,6 +81,8 @@ class Fixed:
         given = np.asarray(self.raw)
         if given.dtype.kind not in "iub":
             raise FormatError(f"fixed-point numbers are integers, not {given.dtype}")
+        if given.dtype.kind == "u" and given.size and int(given.max()) > self.format.maximum:
+            raise FormatError(f"{int(given.max())} is outside {self.format}: up to {self.format.maximum}")
         raw = np.array(given, dtype=np.int64, copy=True)
         low, high = self.format.minimum, self.format.maximum
         if raw.size and (int(raw.min()) < low or int(raw.max()) > high):
@@ -102,10 +104,12 @@ class Fixed:
         """The integers re-read with ``frac`` fractional bits; exact or refused.
 
         Raises:
-            FormatError: a bit would be lost.
+            FormatError: a bit would be lost at either end.
         """
         up = frac - self.format.frac
         if up >= 0:
+            if self.format.bits + up > 64 and np.any(self.raw) and int(np.max(np.abs(self.raw))) << up >= 1 << 63:
+                raise FormatError(f"{self.format} read with {frac} fractional bits does not fit 64 bits")
             return np.asarray(self.raw << up, dtype=np.int64)
         if np.any(self.raw & ((1 << -up) - 1)):
             raise FormatError(f"{self.format} cannot be read with {frac} fractional bits without loss")
@@ -130,11 +134,14 @@ def to_fixed(values: npt.ArrayLike, fmt: Format) -> Fixed:
     array = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(array)):
         raise FormatError("NaN or infinity cannot become a fixed-point number")
-    scaled = round_to_int(np.ldexp(array, fmt.frac), fmt.rounding)
+    with np.errstate(over="ignore"):  # infinity is outside every format and treated as such below
+        scaled = round_to_int(np.ldexp(array, fmt.frac), fmt.rounding)
     outside = (scaled < fmt.minimum) | (scaled > fmt.maximum)
     if np.any(outside) and not fmt.overflow.startswith("saturate"):
         raise FormatError(f"{float(array[outside].flat[0])!r} does not fit {fmt} and the format does not saturate")
-    return Fixed(np.clip(scaled, fmt.minimum, fmt.maximum).astype(np.int64), fmt)
+    high = scaled >= float(fmt.maximum)  # above 53 bits the limit itself is no float64
+    low = np.where(high, 0.0, np.maximum(scaled, float(fmt.minimum)))
+    return Fixed(np.where(high, fmt.maximum, np.maximum(low.astype(np.int64), fmt.minimum)), fmt)
 
 
 def shift_right(x: IntArray, bits: int, rounding: Rounding) -> IntArray:
@@ -159,7 +166,7 @@ def wrap(x: IntArray, bits: int) -> IntArray:
     if bits >= 64:
         return x
     half = np.int64(1) << (bits - 1)
-    mask = (np.int64(1) << bits) - 1
+    mask = np.int64((1 << bits) - 1)
     return np.asarray(((x + half) & mask) - half, dtype=np.int64)
 
 
