@@ -59,7 +59,7 @@ class Ring:
     def take(self, step: int) -> IntArray:
         """The sums of this step, [types, batch, neurons]; their slot is emptied."""
         slot = self.sums[step % self.slots]
-        taken = slot.astype(np.int64)
+        taken: IntArray = slot.astype(np.int64)
         slot[...] = 0
         return taken
 

@@ -1,0 +1,199 @@
+"""FixedGraph to what the board is loaded with: parameter words, connection lists, and what they take up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.backend import Program
+from snnc.errors import DoesNotFitError, UnsupportedError, Violation
+from snnc.ir import Affine, Conv, Fixed, FixedGraph, Input, IntArray, Neuron
+from snnc.target import Target
+from snnc_spinnaker import arith, solve
+from snnc_spinnaker.connect import of_path
+from snnc_spinnaker.network import Machine, Population, Projection, Source
+from snnc_spinnaker.paths import Path, paths_into
+from snnc_spinnaker.quantize import CONVENTIONS, ONE_U
+from snnc_spinnaker.ring import LIMIT, Layout
+from snnc_spinnaker.words import Words
+
+RECEPTORS: tuple[tuple[Literal[0, 1], str, int], ...] = ((0, "exc", 1), (1, "inh", -1))
+MAX_NEURON_BITS = 8
+RING_BITS = 14
+WORDS_PER_NEURON = 20
+
+
+def lower(graph: FixedGraph, target: Target) -> Program:
+    """Makes the program.
+
+    Raises:
+        UnsupportedError: the graph holds constants or conventions that the chip does not have.
+        DoesNotFitError: weights or resources beyond the target's limits, all of them.
+    """
+    machine = build(graph)
+    used = utilization(machine)
+    broken = [
+        Violation(key, "used", str(amount), f"at most {target.limits[key].value} {target.limits[key].unit}")
+        for key, amount in used.items()
+        if amount > target.limits[key].value
+    ]
+    if broken:
+        raise DoesNotFitError(f"the network does not fit {target.name}", violations=tuple(broken))
+    sizes = {key: (amount, target.limits[key].value) for key, amount in used.items()}
+    return Program("spinnaker", target.name, graph, payload(machine), sizes, machine)
+
+
+def build(graph: FixedGraph) -> Machine:
+    """The machine of a graph.
+
+    Raises:
+        UnsupportedError: with every reason.
+    """
+    found = tuple(_refusals(graph))
+    if found:
+        raise UnsupportedError("spinnaker1 cannot run this graph", violations=found)
+    sources = tuple(_source(node, graph) for node in graph.nodes if isinstance(node, Input))
+    populations, projections = [], []
+    for node in graph.neurons:
+        paths = paths_into(graph, node.name)
+        layout = _layout(math.prod(node.shape), max(path.delay for path in paths))
+        populations.append(Population(node.name, words_of(node), _ring_shift(graph, paths), layout))
+        projections += list(_projections(graph, paths))
+    return Machine(sources, tuple(populations), tuple(projections))
+
+
+def _refusals(graph: FixedGraph) -> Iterator[Violation]:
+    if graph.conventions != CONVENTIONS:
+        yield Violation("graph", "conventions", f"those of {graph.target}", "those of spinnaker1")
+    if len(graph.inputs) != 1:
+        yield Violation("graph", "inputs", str(len(graph.inputs)), "1")
+    for node in graph.nodes:
+        if isinstance(node, (Affine, Conv)) and node.bias is not None:
+            yield Violation(node.name, "bias", "present", "none", "Carry it through a constant input.")
+    for node in graph.neurons:
+        if node.fires != "ge" or node.reset_v not in ("zero", "value") or node.reset_u or node.reset_delay:
+            found = f"fires {node.fires}, reset {node.reset_v}"
+            yield Violation(node.name, "spike", found, "fires ge with an immediate hard reset")
+        paths = paths_into(graph, node.name)
+        for path in paths:
+            if len(path.weighted) != 1:
+                yield Violation(node.name, f"weight layers from {path.source}", str(len(path.weighted)), "1")
+        units = {weight.format.frac for weight in _weights(graph, paths)}
+        if len(units) != 1 or not 0 <= 15 - min(units) <= 15:
+            yield Violation(node.name, "ring shift", str(sorted(15 - unit for unit in units)), "one of 0 to 15")
+
+
+def _weights(graph: FixedGraph, paths: tuple[Path, ...]) -> list[Fixed]:
+    found = [graph[name].params()["weight"] for path in paths for name in path.weighted]
+    return [weight for weight in found if isinstance(weight, Fixed)]
+
+
+def _ring_shift(graph: FixedGraph, paths: tuple[Path, ...]) -> int:
+    return 15 - _weights(graph, paths)[0].format.frac
+
+
+def _source(node: Input, graph: FixedGraph) -> Source:
+    kind: Literal["array", "constant"] = "constant" if node.encoding == "constant" else "array"
+    return Source(node.name, math.prod(node.shape), kind, graph.latency.get(node.name, 0))
+
+
+def _layout(size: int, longest: int) -> Layout:
+    """Delay bits for the longest delay, and as many neurons a core as the ring then holds, at most 256."""
+    delay_bits = max(1, (longest - 1).bit_length())
+    wanted = (min(size, 1 << MAX_NEURON_BITS) - 1).bit_length()
+    return Layout(max(0, min(wanted, RING_BITS - 1 - delay_bits)), delay_bits)
+
+
+def _projections(graph: FixedGraph, paths: tuple[Path, ...]) -> Iterator[Projection]:
+    for path in paths:
+        for receptor, name, sign in RECEPTORS:
+            links = of_path(graph, path, sign)
+            if len(links.weight) and int(links.weight.max()) > LIMIT:
+                found = Violation(
+                    path.target, f"{name} weight from {path.source}", str(int(links.weight.max())), f"at most {LIMIT}",
+                    "Several taps meet on one synapse; quantize with fewer weight bits.",
+                )  # fmt: skip
+                raise DoesNotFitError.of(found)
+            if len(links.weight):
+                yield Projection(path.source, path.target, receptor, path.delay, links)
+
+
+def words_of(node: Neuron) -> Words:
+    """Parameter words from which the core computes exactly the graph's constants.
+
+    Raises:
+        UnsupportedError: no words give them.
+    """
+
+    def raw(key: str) -> IntArray:
+        value = node.params()[key]
+        assert isinstance(value, Fixed)
+        return np.broadcast_to(value.raw, node.shape).ravel()
+
+    size = math.prod(node.shape)
+    tau_m, c_m = solve.each("membrane_words", raw("gain"), raw("decay_v"))
+    step = np.full(size, solve.STEP)
+    nothing = np.zeros(size, dtype=np.int64)
+    reset = nothing if node.reset_v == "zero" else raw("v_reset")
+    refractory = np.full(size, node.refractory * arith.ONE)
+    neuron = np.stack([raw("v_init"), raw("v_rest"), c_m, tau_m, raw("bias"), reset, refractory, nothing, step], axis=1)
+    if np.all(raw("decay_u") == 0) and np.all(raw("gain_u") == ONE_U):
+        return Words("delta", neuron, raw("threshold"), np.zeros((size, 2), dtype=np.int64), step)
+    (tau,) = solve.each("synapse_words", raw("decay_u"), raw("gain_u"))
+    return Words("exp", neuron, raw("threshold"), np.stack([tau, nothing, tau, nothing, step], axis=1))
+
+
+def payload(machine: Machine) -> dict[str, npt.NDArray[Any]]:
+    """The numbers that are loaded, by name: parameter words as int32, connections as columns."""
+    found: dict[str, npt.NDArray[Any]] = {}
+    for population in machine.populations:
+        words = population.words
+        found[f"{population.name}.neuron"] = words.neuron.astype(np.int32)
+        found[f"{population.name}.threshold"] = words.threshold.astype(np.int32)
+        found[f"{population.name}.synapse"] = words.synapse.astype(np.int32)
+        found[f"{population.name}.ring"] = np.array([population.ring_shift, *_bits(population.layout)], dtype=np.int32)
+    for number, projection in enumerate(machine.projections):
+        links = projection.links
+        name = f"{projection.target}.from.{projection.source}.{RECEPTORS[projection.receptor][1]}.{number}"
+        found[f"{name}.pre"] = links.pre.astype(np.uint32)
+        found[f"{name}.post"] = links.post.astype(np.uint32)
+        found[f"{name}.weight"] = links.weight.astype(np.uint16)
+        found[f"{name}.delay"] = np.array(projection.delay, dtype=np.uint16)
+    return found
+
+
+def _bits(layout: Layout) -> tuple[int, int, int]:
+    return layout.neuron_bits, layout.type_bits, layout.delay_bits
+
+
+def utilization(machine: Machine) -> dict[str, int]:
+    """What the machine takes of each of the target's limits; bytes are estimates."""
+    cores = {p.name: -(-p.words.size >> p.layout.neuron_bits) for p in machine.populations}
+    source_cores = sum(-(-source.size >> MAX_NEURON_BITS) for source in machine.sources)
+    sdram, row = 0, {p.name: 0 for p in machine.populations}
+    bits = {p.name: p.layout.neuron_bits for p in machine.populations}
+    for projection in machine.projections:
+        links, target = projection.links, projection.target
+        per_row = np.unique(links.pre * cores[target] + (links.post >> bits[target]), return_counts=True)[1]
+        longest = int(per_row.max())
+        row[target] = max(row[target], longest)
+        sdram += links.sizes[0] * cores[target] * (longest + 3) * 4
+    dtcm = [
+        (2 << p.layout.index_bits) + 4 * WORDS_PER_NEURON * min(p.words.size, 1 << p.layout.neuron_bits)
+        for p in machine.populations
+    ]
+    return {
+        "cores": sum(cores.values()) + source_cores,
+        "neurons per core": max(min(p.words.size, 1 << p.layout.neuron_bits) for p in machine.populations),
+        "ring bits": max(p.layout.index_bits for p in machine.populations),
+        "delay steps": max(p.delay for p in machine.projections) if machine.projections else 1,
+        "row words": max(row.values()),
+        "weight": max((int(p.links.weight.max()) for p in machine.projections), default=0),
+        "router entries": len(machine.populations) + len(machine.sources),
+        "DTCM bytes": max(dtcm),
+        "SDRAM bytes": sdram,
+    }
