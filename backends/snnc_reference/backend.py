@@ -12,9 +12,10 @@ from snnc.ir import Fixed, FixedGraph
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute, refusals
+from snnc_reference.targets import GENERIC
 
 name = "reference"
-targets: tuple[Target, ...] = ()
+targets: tuple[Target, ...] = (GENERIC,)
 
 
 def lower(graph: FixedGraph, target: Target) -> Program:
