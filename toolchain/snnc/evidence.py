@@ -58,12 +58,17 @@ class Rung:
     @property
     def title(self) -> str:
         """``rung 5: reference / loihi``."""
-        return f"rung {self.rung}: {self.left} / {self.right}"
+        return f"rung {self.rung}: {self.sides}"
+
+    @property
+    def sides(self) -> str:
+        """``reference / loihi``."""
+        return f"{self.left} / {self.right}"
 
     @property
     def count(self) -> str:
-        """``3 of 4096 differ``."""
-        return f"{self.differing} of {self.compared} differ"
+        """``3 of 4,096 values unequal``."""
+        return f"{self.differing:,} of {self.compared:,} values unequal"
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready fields; ``passed`` is called ``pass``."""
@@ -97,16 +102,9 @@ class LayerRow:
     @classmethod
     def of(cls, target: str, error: LayerError) -> LayerRow:
         """The row of a measured layer."""
-        return cls(
-            target,
-            error.population,
-            error.spikes_float,
-            error.forced_differing,
-            error.cascaded_differing,
-            error.compared,
-            error.v_rms_forced,
-            error.v_rms_cascaded,
-        )
+        differing = (error.forced_differing, error.cascaded_differing)
+        rms = (error.v_rms_forced, error.v_rms_cascaded)
+        return cls(target, error.population, error.spikes_float, *differing, error.compared, *rms)
 
     @property
     def cascaded_fraction(self) -> float:
@@ -265,7 +263,7 @@ class Evidence:
     def violations(self) -> tuple[Violation, ...]:
         """Failed rungs and broken budget entries, for an error message."""
         rungs = (
-            Violation(f"rung {r.rung}", f"{r.left} / {r.right}", r.count, "what the rung demands", r.detail)
+            Violation(f"rung {r.rung}", r.sides, r.count, "equal" if r.rung != 3 else "within the budget", r.detail)
             for r in self.rungs
             if not r.passed
         )

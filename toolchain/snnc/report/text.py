@@ -29,10 +29,11 @@ def simple_table(headers: Sequence[str], rows: Iterable[Sequence[object]], title
         title: above the table.
         numbers: one character per column, ``r`` for right-aligned; empty for none.
     """
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold") if title else None, title_justify="left")
+    head = Text(title, style="bold") if title else None
+    table = Table(box=box.SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, collapse_padding=True)
     for index, header in enumerate(headers):
         right = index < len(numbers) and numbers[index] == "r"
-        table.add_column(Text(header), justify="right" if right else "left", overflow="fold")
+        table.add_column(Text(header), justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     return table
@@ -61,7 +62,12 @@ def accuracy_table(evidence: Evidence) -> Table:
 
 def ladder_table(evidence: Evidence) -> Table:
     """Every rung that was climbed."""
-    return simple_table(words.LADDER_HEADERS, words.ladder_rows(evidence), "Ladder", "rlllrrll")
+    headers = ("rung", "comparison", "target", "compared", "differing", "result")
+    rows = [
+        (r.rung, r.sides, r.target or "all", f"{r.compared:,}", f"{r.differing:,}", words.verdict(r.passed))
+        for r in evidence.rungs
+    ]
+    return simple_table(headers, rows, "Ladder", "rllrrl")
 
 
 def budget_table(evidence: Evidence) -> Table:
@@ -70,8 +76,9 @@ def budget_table(evidence: Evidence) -> Table:
 
 
 def layer_table(evidence: Evidence) -> Table:
-    """Bins that differ from the float network, by layer; membrane error is the rms in the float network's units."""
-    return simple_table(words.LAYER_HEADERS, words.layer_rows(evidence), "Layers against float", "llrrrrr")
+    """Share of bins that differ from the float network, by layer; v error is the membrane's rms in float units."""
+    rows = words.layer_rows(evidence, counts=False)
+    return simple_table(words.LAYER_HEADERS, rows, "Bins unlike float, by layer", "llrrrrr")
 
 
 def note_table(notes: Mapping[str, Sequence[Note]]) -> Table:

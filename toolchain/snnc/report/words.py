@@ -48,17 +48,17 @@ def rungs_of(rungs: Sequence[Rung], target: str) -> str:
     return "; ".join(groups) or NONE
 
 
-ACCURACY_HEADERS = ("network", "accuracy", "against float", "spikes unlike float", "unlike reference", "rungs")
+ACCURACY_HEADERS = ("network", "accuracy", "points", "unlike float", "unlike reference", "rungs")
 LADDER_HEADERS = ("rung", "left", "right", "target", "compared", "differing", "when", "result")
 BUDGET_HEADERS = ("demand", "target", "found", "allowed", "result")
 LAYER_HEADERS = (
     "target",
     "population",
-    "spikes (float)",
+    "spikes",
     "teacher-forced",
     "cascaded",
-    "v error forced",
-    "v error cascaded",
+    "v forced",
+    "v cascaded",
 )
 NOTE_HEADERS = ("target", "node", "quantity", "format", "numbers", "clipped", "zeroed", "rounded", "largest error")
 
@@ -79,7 +79,7 @@ def accuracy_rows(evidence: Evidence) -> list[tuple[str, ...]]:
             (
                 name,
                 percent(value),
-                NONE if points is None else f"{points:+.2f} points",
+                NONE if points is None else f"{points:+.2f}",
                 unlike if name != "float" else "",
                 f"{sum(r.differing for r in exact):,}" if exact else ("" if name == "float" else NONE),
                 rungs_of(evidence.rungs, "" if name == "float" else name),
@@ -112,8 +112,8 @@ def budget_rows(evidence: Evidence) -> list[tuple[str, ...]]:
 
 def _demand(result: BudgetResult) -> str:
     names = {
-        "accuracy_points": "accuracy lost against float",
-        "spike_mismatch": "bins that differ, worst layer, teacher-forced",
+        "accuracy_points": "accuracy loss",
+        "spike_mismatch": "bins unlike float",
     }
     return names.get(result.quantity, result.quantity)
 
@@ -121,19 +121,24 @@ def _demand(result: BudgetResult) -> str:
 def _amounts(result: BudgetResult) -> tuple[str, str]:
     if result.quantity == "accuracy_points":
         found = NONE if result.found is None else f"{result.found:.2f} points"
-        return found, f"{result.allowed:g} points"
+        return found, f"{result.allowed:.2f} points"
     return percent(result.found), f"{100 * result.allowed:g} %"
 
 
-def layer_rows(evidence: Evidence) -> list[tuple[str, ...]]:
-    """One row per target and population."""
+def layer_rows(evidence: Evidence, *, counts: bool = True) -> list[tuple[str, ...]]:
+    """One row per target and population; bins as ``12 (0.40 %)``, or without counts as ``0.40 %``."""
+
+    def bins(differing: int, compared: int) -> str:
+        part = share(differing, compared)
+        return f"{differing:,} ({part})" if counts else part
+
     return [
         (
             row.target,
             row.population,
             f"{row.spikes_float:,}",
-            f"{row.teacher_forced_differing:,} ({share(row.teacher_forced_differing, row.compared)})",
-            f"{row.cascaded_differing:,} ({share(row.cascaded_differing, row.compared)})",
+            bins(row.teacher_forced_differing, row.compared),
+            bins(row.cascaded_differing, row.compared),
             number(row.v_rms_forced, 3),
             number(row.v_rms_cascaded, 3),
         )
