@@ -203,7 +203,8 @@ class Maker:
 
     def pool(self, source: str, shape: Shape) -> tuple[str, Shape]:
         rank = len(shape) - 1
-        kernel, stride = (tuple(int(i) for i in self.rng.integers(1, 3, rank)) for _ in range(2))
+        kernel = tuple(min(int(self.rng.integers(1, 3)), size) for size in shape[1:])
+        stride = tuple(int(i) for i in self.rng.integers(1, 3, rank))
         padding = tuple(int(self.rng.integers(0, k)) for k in kernel)
         kinds = ("sum", "max", "avg") if self.c is None else ("sum", "max")
         space = zip(shape[1:], kernel, stride, padding, strict=True)
@@ -261,7 +262,7 @@ class Maker:
             self.edges.append(Edge(drive, at, self.pick(0, 2)))
 
 
-def random_network(seed: int, conventions: Conventions | None | str) -> tuple[Network, Array]:
+def random_network(seed: int, conventions: Conventions | str | None) -> tuple[Network, Array]:
     """A network and input [B, T, *shape]; ``conventions`` may be ``random``."""
     rng = np.random.default_rng(seed)
     chosen = random_conventions(rng) if isinstance(conventions, str) else conventions

@@ -1,4 +1,7 @@
-"""What a file must be before a network is made of it. Every failure is an InputError that says what is wrong."""
+"""What a file must be before a network is made of it. Every failure is an InputError that says what is wrong.
+
+A string that is no UTF-8 comes out of protobuf as bytes; the TypeError that follows is caught by the reader.
+"""
 
 from __future__ import annotations
 

@@ -80,6 +80,14 @@ class Emitter:
             self._constants[key] = self.op("Constant", value=numpy_helper.from_array(array))
         return self._constants[key]
 
+    def larger(self, a: str, b: str) -> str:
+        """The maximum, without ``Max``: onnxruntime 1.31 gets Min, Max, Clip and Sign of int64 wrong on SSE2."""
+        return self.op("Where", self.op("Less", a, b), b, a)
+
+    def smaller(self, a: str, b: str) -> str:
+        """The minimum, without ``Min`` (see :meth:`larger`)."""
+        return self.op("Where", self.op("Less", b, a), b, a)
+
     def cast(self, x: str, to: int) -> str:
         """Casts to an element type of TensorProto."""
         output = self.fresh("Cast")

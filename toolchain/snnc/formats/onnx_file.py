@@ -92,21 +92,24 @@ def _metadata(model: ModelProto, where: str) -> tuple[str, dict[str, str]]:
 
 
 def _read(model: ModelProto, where: str) -> Network:
+    try:
+        return _checked(model, where)
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
+        raise InputError(f"{where} is damaged: {error!r}") from error
+
+
+def _checked(model: ModelProto, where: str) -> Network:
     onnx_check.versions(model, where)
     text, extra = _metadata(model, where)
     onnx_check.calls(model, where)
     arrays = onnx_check.arrays(model, where)
-    try:
-        head = json.loads(text)
-        onnx_check.complete(head, arrays, where)
-        network = rebuild(head, arrays)
-        found = refusals(network)
-        if found:
-            raise InputError(f"{where}: the description holds what ONNX files cannot execute: {found[0]}")
-        expected = _model(network, extra)
-    except InputError as error:
-        raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
-        raise InputError(f"{where}: the network's description is damaged: {error!r}") from error
-    onnx_check.same(model, expected, where)
+    head = json.loads(text)
+    onnx_check.complete(head, arrays, where)
+    network = rebuild(head, arrays)
+    found = refusals(network)
+    if found:
+        raise InputError(f"{where}: the description holds what ONNX files cannot execute: {found[0]}")
+    onnx_check.same(model, _model(network, extra), where)
     return network

@@ -62,6 +62,17 @@ def pool(e: Emitter, x: str, node: Pool, result: Shape, zero: str) -> str:
     """Sum, average or maximum over windows; padding holds zeros, as in the reference."""
     rank = len(node.kernel)
     x = windows(e, x, node.padding, node.kernel, result[1:], node.stride, (1,) * rank, zero)
-    axes = e.constant([2 + 2 * i for i in range(rank)])
-    y = e.op("ReduceMax" if node.pooling == "max" else "ReduceSum", x, axes, keepdims=0)
+    if node.pooling == "max":
+        for axis, size in enumerate(node.kernel):
+            x = _largest(e, x, 2 + axis, size)
+        return x
+    y = e.op("ReduceSum", x, e.constant([2 + 2 * i for i in range(rank)]), keepdims=0)
     return e.op("Div", y, e.constant(math.prod(node.kernel), np.float64)) if node.pooling == "avg" else y
+
+
+def _largest(e: Emitter, x: str, axis: int, size: int) -> str:
+    """The maximum along one axis, which goes; ``ReduceMax`` shares the fault of ``Max`` on int64."""
+    best = e.op("Gather", x, e.constant(0), axis=axis)
+    for i in range(1, size):
+        best = e.larger(best, e.op("Gather", x, e.constant(i), axis=axis))
+    return best

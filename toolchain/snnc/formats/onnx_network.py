@@ -193,7 +193,7 @@ class _Builder:
         weight = self.params[node.name, "weight"]
         if node.name in self.pairs:
             negative = self.before.op("Neg", weight)
-            parts = (self.before.op("Max", part, self.zero) for part in (weight, negative))
+            parts = (self.before.larger(part, self.zero) for part in (weight, negative))
             return tuple(self._product(node, x, part) for part in parts)
         y = self._product(node, x, weight)
         if self.conventions is not None and isinstance(node.weight, Fixed):

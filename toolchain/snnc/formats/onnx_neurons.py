@@ -100,7 +100,7 @@ def _fire(e: Emitter, node: Neuron, u: str, v: str, kind: int, policy: Policy) -
         u = e.op("Where", fired, zero, u)
     after = {"s_next": s, "u_next": u, "v_next": v}
     if held:
-        less = e.op("Max", e.op("Sub", "hold", e.constant(1)), e.constant(0))
+        less = e.larger(e.op("Sub", "hold", e.constant(1)), e.constant(0))
         after["hold_next"] = e.op("Where", fired, e.attribute("refractory"), less)
     return after
 
@@ -181,7 +181,7 @@ def _closed_form(node: Neuron, c: Conventions, ring_shift: int) -> Call:
             return e.call_one(floor, (e.op("Mul", a, b),), {"unit": unit})
 
         def driven(sign: str) -> str:
-            ring = wrap(e.op("Mul", e.op("Min", f"x_{sign}", e.attribute("top")), e.attribute("unit_ring")))
+            ring = wrap(e.op("Mul", e.smaller(f"x_{sign}", e.attribute("top")), e.attribute("unit_ring")))
             return wrap(e.op("Add", f"u_{sign}", scaled(ring, "gain_u", "unit_gain_u")))
 
         exc, inh = driven("exc"), driven("inh")

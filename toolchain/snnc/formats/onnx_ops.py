@@ -1,7 +1,8 @@
 """Integer helpers among the functions of the domain ``ai.snnc``: overflow policies and rounded shifts.
 
 Every function is built from standard integer operators of opset 21, so any ONNX runtime can execute it:
-``Div`` on integers truncates toward zero, ``Mod`` has the sign of the divisor, which gives floor.
+``Div`` on integers truncates toward zero, ``Mod`` has the sign of the divisor, which gives floor. ``Min``, ``Max``,
+``Clip`` and ``Sign`` are not used: onnxruntime 1.31 compares only the low halves of some int64 (its issue 25280).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _wrap_once(e: Emitter) -> Mapping[str, str]:
 
 
 def _clamp(e: Emitter) -> Mapping[str, str]:
-    return {"y": e.op("Min", e.op("Max", "x", e.attribute("low")), e.attribute("high"))}
+    return {"y": e.smaller(e.larger("x", e.attribute("low")), e.attribute("high"))}
 
 
 def _floor(e: Emitter) -> Mapping[str, str]:
