@@ -277,6 +277,18 @@ def test_maximum_pooling_of_large_sums_is_exact() -> None:
     assert compared(graph, spikes(rng, (1, 12), batch=6, steps=20)) == ""
 
 
+def test_analog_input_equals_the_reference() -> None:
+    rng = np.random.default_rng(1)
+    network, x = random_network(2, None)
+    nodes = tuple(replace(n, encoding="direct") if isinstance(n, Input) else n for n in network.nodes)
+    graph = replace(network, nodes=nodes)
+    values = rng.normal(0, 1, x.shape)
+    found = onnx_run.run(onnx_file.write(graph), values)
+    assert "in" not in found.spikes
+    assert difference(found, reference(graph, values), 1e-9) == ""
+    assert difference(found, reference(graph, np.sign(values)), 1e-9) != ""
+
+
 def test_samples_are_independent_of_the_chunk() -> None:
     graph, x = stress()
     content = onnx_file.write(graph)
