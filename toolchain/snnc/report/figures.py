@@ -98,6 +98,7 @@ def inline(svg: str, key: str, label: str) -> str:
     body = re.sub(r"#0[123]0[1-6]00", lambda match: VARIABLES[match.group()], body)
     body = re.sub(r"\n\s*", "\n", re.sub(r"-?\d+\.\d{3,}", _short, body))
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
     head, rest = body.split(">", 1)
     box = re.search(r'viewBox="[^"]*"', head)
     assert box is not None

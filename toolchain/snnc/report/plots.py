@@ -209,7 +209,7 @@ def layer_error_figure(rows: Sequence[LayerRow]) -> Figure:
                 axis.annotate(text, (value, at), (4, 0), textcoords="offset points", va="center", fontsize=8)
         axis.set_yticks(place, [row.population for row in own])
         axis.set_ylim(len(own) - 0.5, -0.5)
-        axis.set_xlim(0, most * 1.22 or 1.0)
+        axis.set_xlim(0, most * 1.3 or 1.0)
         axis.set_title(target)
         axis.set_xlabel("bins unlike float (%)")
         axis.grid(axis="x")
