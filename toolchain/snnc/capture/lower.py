@@ -1,0 +1,227 @@
+"""Reads a recorded run as expressions over the spikes of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.fx.node import map_aggregate
+
+from snnc.capture import adapters
+from snnc.capture.tracer import Record
+from snnc.capture.values import INPUT, MAX_DEPTH, Const, Many, Op, Opaque, Seq, Shape, State, Term, Terms, Value
+from snnc.errors import SnncError, UnsupportedError
+from snnc.ir import Node
+
+Handler = Callable[..., Value]
+_HAND_WRITTEN = frozenset(("gt", "ge", "lt", "le", "__gt__", "__ge__", "heaviside", "sign", "where", "greater"))
+
+
+class Lowering:
+    """One pass over a record.
+
+    Attributes:
+        calls: path of each neuron module -> the input of each of its calls.
+        cells: the neuron modules' adapters.
+        used_time: a step was cut out of a sequence.
+        used_batch: a sample was cut out of a sequence, which means that the model takes [T, B, ...].
+    """
+
+    def __init__(
+        self, module: nn.Module, record: Record, functions: Mapping[str, Handler], steps: int, binary: bool
+    ) -> None:
+        self.module, self.record, self.functions, self.steps, self.binary = module, record, functions, steps, binary
+        self.terms = Terms()
+        self.calls: dict[str, list[Term]] = {}
+        self.cells: dict[str, adapters.Cell] = {}
+        self.used_time = self.used_batch = False
+        self._ops: dict[tuple[object, ...], Op] = {}
+        self._values: dict[fx.Node, Value] = {}
+        self.node: fx.Node | None = None
+
+    def run(self) -> Lowering:
+        """Gives every fx node its meaning."""
+        for node in self.record.graph.nodes:
+            self.node = node
+            try:
+                self._values[node] = self._visit(node)
+            except SnncError as error:
+                self._values[node] = Opaque(error)
+        return self
+
+    def output(self) -> Any:
+        """What forward returned, as values in tuples and lists."""
+        return self._resolve(self.record.output)
+
+    @property
+    def made(self) -> tuple[int, ...]:
+        """Shape of the tensor that the current node returned, batch included."""
+        assert self.node is not None
+        shape = self.node.meta["shape"]
+        return tuple(shape) if shape is not None else ()
+
+    def rank(self, position: int = 0) -> int:
+        """Number of axes of an argument of the current node."""
+        return len(self.shape_of(position))
+
+    def shape_of(self, position: int = 0) -> tuple[int, ...]:
+        """Shape of an argument of the current node, batch included."""
+        assert self.node is not None
+        given = (*self.node.args, *self.node.kwargs.values())
+        argument = given[position]
+        assert isinstance(argument, fx.Node)
+        return tuple(argument.meta["shape"] or ())
+
+    def place(self) -> str:
+        """Where the current node stands in the user's code."""
+        assert self.node is not None
+        meta = self.node.meta
+        return f"{meta['where']}{' in ' + meta['inside'] if meta['inside'] else ''}" or "the model"
+
+    def refuse(self, text: str) -> UnsupportedError:
+        """An error at the current place."""
+        return UnsupportedError(f"{self.place()}: {text}")
+
+    def apply(self, op_key: tuple[object, ...], label: str, make: Callable[[], Node], inputs: list[Term],
+              shape: Shape) -> Term:  # fmt: skip
+        """An operation whose node is made once per key."""
+        if op_key not in self._ops:
+            self._ops[op_key] = Op(repr(op_key), label, make())
+        term = self.terms.apply(self._ops[op_key], inputs, shape)
+        if term.depth > MAX_DEPTH:
+            raise self.refuse(f"{MAX_DEPTH} operations follow each other without a neuron between")
+        return term
+
+    def site(self, path: str, given: Term, made: Shape) -> adapters.Site:
+        """Where a layer stands."""
+        return adapters.Site(path, given.shape, made, given.binary)
+
+    def term(self, value: Any, what: str) -> Term:
+        """The value as an expression of one step.
+
+        Raises:
+            UnsupportedError: it is none.
+        """
+        if isinstance(value, Term):
+            return value
+        if isinstance(value, Const) and value.zero and value.value.ndim > 1:
+            return self.terms.zero(tuple(value.value.shape[1:]))
+        if isinstance(value, Opaque):
+            raise value.error
+        if isinstance(value, Const):
+            raise self.refuse(f"{what} is driven by a constant that is not zero; add it to a bias instead")
+        if isinstance(value, State):
+            fix = "only spikes travel between layers"
+            raise self.refuse(f"{what} is driven by the state {value.name!r} of {value.source or 'the neuron'}; {fix}")
+        if isinstance(value, Seq):
+            raise self.refuse(f"{what} is given a whole sequence; it takes one step [B, ...] per call")
+        raise self.refuse(f"{what} is given something that is no tensor of one step")
+
+    def _visit(self, node: fx.Node) -> Value:
+        if node.op == "placeholder":
+            shape = tuple(node.meta["shape"][2:])
+            made = (self.terms.spikes(INPUT, t, shape, self.binary) for t in range(self.steps))
+            return Seq(tuple(made), time_first=False)
+        if node.op == "get_attr":
+            return Const(node.meta["value"])
+        args, kwargs = self._resolve(node.args), self._resolve(node.kwargs)
+        broken = _first_opaque((args, kwargs))
+        if broken is not None:
+            return broken
+        if node.op == "call_module":
+            return self._leaf(node.meta["path"], args, kwargs)
+        handler = self.functions.get(node.meta["name"])
+        if handler is None:
+            raise self._unknown(node.meta["name"])
+        return handler(self, *args, **kwargs)
+
+    def _unknown(self, name: str) -> UnsupportedError:
+        if name in _HAND_WRITTEN:
+            fix = (
+                "it looks like a hand-written neuron: use snnc.nn.LIF or CubaLIF, or register an adapter for its module"
+            )
+            return self.refuse(f"the operation {name!r} has no node; {fix}")
+        if name.endswith("_") and not name.endswith("__"):
+            return self.refuse(f"the in-place operation {name!r} has no node; state belongs into neuron modules")
+        return self.refuse(f"the operation {name!r} has no node; use layers, or register an adapter for its module")
+
+    def _leaf(self, path: str, args: Any, kwargs: Any) -> Value:
+        module = self.module.get_submodule(path)
+        adapter = adapters.adapter_for(module)
+        if adapter is None:
+            raise adapters.unknown(path, module)
+        given = args[0] if args else next(iter(kwargs.values()), None)
+        if isinstance(adapter, adapters.Cell):
+            self.cells[path] = adapter
+            states = {**dict(zip(adapter.state_args, args[1:], strict=False)), **kwargs}
+            return self._cell(path, adapter, given, {k: states[k] for k in adapter.state_args if k in states})
+        if isinstance(given, Seq) and adapter.over_time:
+            return self.lift(lambda term: self._layer(path, module, adapter, term), given)
+        return self._layer(path, module, adapter, self.term(given, path or "the model"))
+
+    def _layer(self, path: str, module: nn.Module, adapter: adapters.Layer, given: Term) -> Term:
+        made = self.made[len(self.made) - self._own_axes(given) :]
+        site = self.site(path or type(module).__name__.lower(), given, made)
+        label = path.replace(".", "_") or site.path
+        key = ("module", path, given.shape, given.binary and adapter.needs_binary)
+        if self.made[:1] != self.shape_of()[:1]:
+            raise self.refuse(f"{path} changes the batch axis from {self.shape_of()} to {self.made}")
+        return self.apply(key, label, lambda: adapter.node(module, site), [given], made)
+
+    def _own_axes(self, given: Term) -> int:
+        lead = self.rank() - len(given.shape)
+        return len(self.made) - lead
+
+    def _cell(self, path: str, adapter: adapters.Cell, given: Any, states: Mapping[str, Any]) -> Value:
+        name = path or "the neuron"
+        term = self.term(given, name)
+        calls = self.calls.setdefault(path, [])
+        for state_name, value in states.items():
+            self._check_state(path, len(calls), state_name, value)
+        spikes = self.terms.spikes(path, len(calls), term.shape)
+        calls.append(term)
+        more = (State(path, len(calls) - 1, state_name) for state_name in adapter.state_args)
+        return spikes if self.node is not None and self.node.meta["shape"] is not None else Many((spikes, *more))
+
+    def _check_state(self, path: str, call: int, name: str, value: Any) -> None:
+        if value is None or (call == 0 and isinstance(value, Const) and value.zero):
+            return
+        if isinstance(value, State) and (value.source, value.step, value.name) == (path, call - 1, name):
+            return
+        found = "a constant that is not zero" if isinstance(value, Const) else "another tensor"
+        if call and isinstance(value, Const):
+            found = "a constant, so that the state starts anew"
+        fix = f"pass the {name!r} that step {call - 1} returned" if call else "start from zero"
+        raise self.refuse(f"{path}: in step {call} its state {name!r} is {found}; {fix}")
+
+    def lift(self, function: Callable[[Term], Term], given: Seq) -> Seq:
+        """Applies a function to every step."""
+        items = tuple(function(self.term(item, "an operation")) for item in given.items)
+        return Seq(items, given.time_first)
+
+    def _resolve(self, values: Any) -> Any:
+        def meaning(value: Any) -> Any:
+            return self._values[value] if isinstance(value, fx.Node) else value
+
+        return map_aggregate(values, meaning)
+
+
+def _first_opaque(values: Any) -> Opaque | None:
+    found: list[Opaque] = []
+
+    def look(value: Any) -> Any:
+        if isinstance(value, Opaque):
+            found.append(value)
+        return value
+
+    map_aggregate(values, look)
+    return found[0] if found else None
+
+
+def constant(value: Any) -> Any:
+    """A Python number as a value; anything else unchanged."""
+    if isinstance(value, (bool, int, float)):
+        return Const(torch.tensor(float(value), dtype=torch.float64))
+    return value

@@ -1,0 +1,193 @@
+"""Rung 1: module and graph run on the same drives; every spike must be equal, every state to 1e-9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from snnc.capture import adapters
+from snnc.capture.convert import Captured, as_example
+from snnc.capture.double import Double, forward, private_copy, running
+from snnc.errors import ModelError
+from snnc.ir import Graph
+from snnc.trace import Probes, Trace
+
+TOLERANCE = 1e-9
+DRIVES = 4
+Execute = Callable[[Graph, npt.NDArray[Any], Probes], Trace]
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What rung 1 found.
+
+    Attributes:
+        compared: spikes compared, over drives, populations, samples, steps and neurons.
+        differing: spikes that differ.
+        first_difference: drive, population, step, sample and neuron of the earliest one; empty if none differs.
+        worst_state_error: largest difference of a state, relative to its size or to the threshold if that is larger.
+    """
+
+    compared: int
+    differing: int
+    first_difference: str
+    worst_state_error: float
+
+    @property
+    def equal(self) -> bool:
+        """True if rung 1 holds."""
+        return self.compared > 0 and self.differing == 0 and self.worst_state_error <= TOLERANCE
+
+
+def torch_trace(module: nn.Module, captured: Captured, spikes: Any) -> Trace:
+    """Runs the module itself, a float64 copy from rest, and records every population in logical time.
+
+    Args:
+        module: what was captured.
+        captured: names the populations and how the module takes time.
+        spikes: input [B, T, *shape].
+
+    Returns:
+        Spikes of every population, its states ``v`` (after the reset) and ``u``.
+
+    Raises:
+        ModelError: forward raises, or a population is not called once per step or sends other values than 0 and 1.
+    """
+    values = as_example(spikes)
+    twin = private_copy(module)
+    taps = {name: _Tap(name, twin.get_submodule(path)) for name, path in captured.populations.items()}
+    with running(twin), Double():
+        forward(twin, torch.from_numpy(values.astype(np.float64)), captured.layout)
+    steps = values.shape[1]
+    states = {(name, key): value for name, tap in taps.items() for key, value in tap.stacked_states(steps).items()}
+    return Trace("torch", "float", {name: tap.stacked_spikes(steps) for name, tap in taps.items()}, states)
+
+
+class _Tap:
+    """Listens to one neuron module."""
+
+    def __init__(self, name: str, part: nn.Module) -> None:
+        adapter = adapters.adapter_for(part)
+        if not isinstance(adapter, adapters.Cell):
+            raise ModelError(f"{name}: {type(part).__name__} is no neuron module; capture the module that is probed")
+        self.name, self.part, self.cell = name, part, adapter
+        self.spikes: list[npt.NDArray[Any]] = []
+        self.states: list[dict[str, npt.NDArray[np.float64]]] = []
+        self.original = part.forward
+        part.__dict__["forward"] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else next(iter(kwargs.values()))
+        before = given.clone()
+        out = self.original(*args, **kwargs)
+        spikes = out[0] if isinstance(out, tuple) else out
+        self.spikes.append(_numpy(spikes))
+        states = self.cell.states(self.part, before, spikes)
+        self.states.append({key: _numpy(torch.broadcast_to(v, spikes.shape)) for key, v in states.items()})
+        return out
+
+    def stacked_spikes(self, steps: int) -> npt.NDArray[np.int8]:
+        """[B, T, *shape]."""
+        if len(self.spikes) != steps:
+            raise ModelError(f"{self.name}: the module calls it {len(self.spikes)} times for {steps} steps of input; "
+                             "the graph runs as many steps as the input has")  # fmt: skip
+        found = np.stack(self.spikes, axis=1)
+        if not np.all((found == 0) | (found == 1)):
+            raise ModelError(f"{self.name}: it sends other values than 0 and 1 ({found.min():g} to {found.max():g})")
+        return found.astype(np.int8)
+
+    def stacked_states(self, steps: int) -> dict[str, npt.NDArray[np.float64]]:
+        """Name -> [B, T, *shape]."""
+        if len(self.states) != steps:
+            return {}
+        return {key: np.stack([state[key] for state in self.states], axis=1) for key in self.states[0]}
+
+
+def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
+    return np.array(tensor.detach().to(torch.float64).numpy(), copy=True)
+
+
+def drives(samples: npt.NDArray[Any], *, analog: bool) -> Mapping[str, npt.NDArray[np.float64]]:
+    """Inputs that show what ordinary samples may not: silence, strong, random and (analog only) negative drive."""
+    shape = (DRIVES, *samples.shape[1:])
+    rng = np.random.default_rng(0)
+    found = {"samples": samples.astype(np.float64), "silent": np.zeros(shape)}
+    if analog:
+        size = float(np.abs(samples).max()) or 1.0
+        found |= {"random": size * rng.standard_normal(shape), "strong": np.full(shape, 4 * size)}
+        return found | {"negative": -size * rng.random(shape)}
+    rates = np.array([0.05, 0.2, 0.5, 0.8]).reshape(DRIVES, *(1,) * (samples.ndim - 1))
+    return found | {"random": (rng.random(shape) < rates).astype(np.float64), "strong": np.ones(shape)}
+
+
+def probe(module: nn.Module, captured: Captured, samples: Any, reference_execute: Execute) -> ProbeResult:
+    """Compares module and graph, population by population, on the samples and on drives of our own.
+
+    Args:
+        module: what was captured.
+        captured: its graph.
+        samples: input [B, T, *shape].
+        reference_execute: runs a float graph; from the back end ``reference``.
+
+    Returns:
+        The result; a caller refuses the model unless ``equal``.
+
+    Raises:
+        ModelError: as :func:`torch_trace`.
+    """
+    values = as_example(samples)
+    source = captured.graph.inputs[0]
+    if values.shape[2:] != source.shape:
+        raise ModelError(f"the samples are {values.shape}, allowed is [B, T, *{source.shape}]")
+    compared = differing = 0
+    first, worst = "", 0.0
+    for drive, spikes in drives(values, analog=source.encoding == "direct").items():
+        left = torch_trace(module, captured, spikes)
+        right = reference_execute(captured.graph, spikes, Probes(states="all"))
+        for name in captured.populations:
+            unequal = left.spikes[name] != right.spikes[name]
+            compared += unequal.size
+            differing += int(unequal.sum())
+        first = first or _first(drive, left, right, tuple(captured.populations))
+        worst = max(worst, _state_error(captured.graph, left, right))
+    return ProbeResult(compared, differing, first, worst)
+
+
+def _first(drive: str, left: Trace, right: Trace, names: tuple[str, ...]) -> str:
+    """The earliest difference; of equally early ones the population that is first in the graph."""
+    best: tuple[int, str] | None = None
+    for name in names:
+        places = np.argwhere(left.spikes[name] != right.spikes[name])
+        if not len(places):
+            continue
+        at = places[np.argmin(places[:, 1])]
+        sample, step, neuron = int(at[0]), int(at[1]), tuple(int(i) for i in at[2:])
+        where = (sample, step, *neuron)
+        states = [
+            f"{key} {side} {float(trace.states[name, key][where]):.12g}"
+            for side, trace in (("torch", left), ("graph", right))
+            for key in ("v",)
+            if (name, key) in trace.states
+        ]
+        text = (f"drive {drive!r}, step {step}, population {name}, sample {sample}, neuron {neuron}: torch "
+                f"{left.spikes[name][where]}, graph {right.spikes[name][where]} ({', '.join(states)})")  # fmt: skip
+        if best is None or step < best[0]:
+            best = (step, text)
+    return best[1] if best is not None else ""
+
+
+def _state_error(graph: Graph, left: Trace, right: Trace) -> float:
+    """Largest state difference; a state that the module shows and the graph lacks is an error."""
+    worst = 0.0
+    thresholds = {node.name: float(np.min(np.asarray(node.threshold))) for node in graph.neurons}
+    for (name, key), values in left.states.items():
+        other = right.states[name, key]
+        size = np.maximum(np.maximum(np.abs(values), np.abs(other)), thresholds[name])
+        worst = max(worst, float(np.max(np.abs(values - other) / size)))
+    return worst
