@@ -128,15 +128,24 @@ def _split(size: int, count: int, lists: list[_List]) -> Cores:
     words: npt.NDArray[np.int64] = np.zeros(count, dtype=np.int64)
     axons: npt.NDArray[np.int64] = np.zeros(count, dtype=np.int64)
     for one in lists:
-        weights = np.bincount(core[one.target] * one.sources + one.source, minlength=count * one.sources)
-        weights = weights.reshape(count, one.sources)
+        where, weights = _per_axon(core, one, count)
         index_bits = max(6, int(span.max() - 1).bit_length())
-        used = weights > 0
-        dense = words_of(np.where(used, span[:, np.newaxis], 0), one.bits)
+        dense = words_of(span[where], one.bits)
         sparse = words_of(weights, one.bits + index_bits)
-        words += np.minimum(dense, sparse).sum(axis=1)
-        axons += used.sum(axis=1)
+        np.add.at(words, where, np.minimum(dense, sparse))
+        axons += np.bincount(where, minlength=count)
     return Cores(count, int(span.max()), int(words.max()), int(axons.max()))
+
+
+def _per_axon(core: IntArray, one: _List, count: int) -> tuple[IntArray, IntArray]:
+    """Core and number of weights of every axon that has any on that core."""
+    key = core[one.target] * one.sources + one.source
+    if count * one.sources <= 4 * key.size:
+        every = np.bincount(key, minlength=count * one.sources)
+        used = np.flatnonzero(every)
+        return used // one.sources, every[used]
+    used, weights = np.unique(key, return_counts=True)
+    return used // one.sources, weights
 
 
 def words_of(weights: IntArray, bits: int) -> IntArray:
