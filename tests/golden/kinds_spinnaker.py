@@ -42,6 +42,15 @@ PRIMITIVES: dict[str, Callable[[Any, Any], Any]] = {
 RECORDED = ("v", "gsyn_exc", "gsyn_inh", "spikes")
 
 
+class Differing(int):
+    """How many values of a quantity differ; as text with the first of them."""
+
+    first = ""
+
+    def __str__(self) -> str:
+        return f"{int(self)} differ, {self.first}"
+
+
 @dataclass
 class Tally:
     """Values compared, and how many differ by quantity."""
@@ -50,14 +59,27 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.differing: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
 
     def compare(self, quantity: str, got: Any, want: Any) -> None:
         left, right = np.asarray(got), np.asarray(want)
         self.compared += right.size
-        self.differing[quantity] += int(np.count_nonzero(left != right)) if left.shape == right.shape else right.size
+        if left.shape != right.shape:
+            self.differing[quantity] += max(right.size, 1)
+            self.first.setdefault(quantity, f"the vector has shape {right.shape}, the emulator {left.shape}")
+            return
+        places = np.argwhere(left != right)
+        self.differing[quantity] += len(places)
+        if len(places):
+            at = tuple(places[0].tolist())
+            self.first.setdefault(quantity, f"first at {list(at)}: vector {right[at]}, emulator {left[at]}")
 
     def result(self) -> Result:
-        return self.compared, dict(self.differing)
+        found: dict[str, int] = {}
+        for quantity, count in self.differing.items():
+            found[quantity] = Differing(count)
+            found[quantity].first = self.first.get(quantity, "")  # type: ignore[attr-defined]
+        return self.compared, found
 
 
 def check_primitives(data: Arrays) -> Result:

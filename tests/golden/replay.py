@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from snnc.ir import Affine, Conv, Conventions, Edge, Fixed, FixedGraph, Format, Input, IntArray, Neuron, Node
 from snnc.trace import Probes
+from snnc_loihi.target import CONVENTIONS
 from snnc_reference import neuron_euler
 from snnc_reference.execute import Run, execute
 
@@ -18,11 +19,7 @@ STATE = Format(40, 0)
 DECAY = Format(16, 12)  # signed and wide: vectors hold factors that no chip has
 HIDDEN = Fixed(np.int64(1 << 38), STATE)  # beyond any 32-bit register: the population never fires
 
-LOIHI = Conventions(
-    hop_delay=1, accumulator_bits=32, accumulator_overflow="wrap", state_bits=24, state_frac=0,
-    current_overflow="wrap_once", membrane_overflow="saturate_symmetric", decay_rounding="toward_zero",
-    aligned_start=True,
-)  # fmt: skip
+LOIHI = CONVENTIONS  # the target's own, so that a slip in the target shows in the vectors
 SYNAPSE = Conventions(
     hop_delay=1, accumulator_bits=32, accumulator_overflow="wrap", state_bits=32, state_frac=-6,
     current_overflow="wrap", membrane_overflow="wrap",

@@ -67,6 +67,8 @@ def test_each_file_gets_its_own_verdict(tmp_path: Path) -> None:
     change("lava_recurrent_dense", tmp_path / "lava_recurrent_dense.npz", lambda data: data.pop("a_rec"))
     change("lava_recurrent_dense", tmp_path / "extra.npz", lambda data: data.update(more=np.arange(3)))
     change("lava_recurrent_dense", tmp_path / "short.npz", lambda data: data.update(spikes=data["spikes"][:-1]))
+    for key in ("v", "final_row_words"):
+        change("lif_curr_delta_random", tmp_path / f"changed_{key}.npz", one_more(key))
     np.savez(tmp_path / "foreign.npz", x=np.arange(4))
     (tmp_path / "foreign.json").write_text(json.dumps({"x": 1}))
     (tmp_path / "list.json").write_text("[1, 2]")
@@ -80,9 +82,11 @@ def test_each_file_gets_its_own_verdict(tmp_path: Path) -> None:
     )
     passed = [test for test, verdict in verdicts.items() if verdict == "PASSED"]
     assert passed == ["tests/golden/test_vectors.py::test_vector[good.npz]"]
-    assert len(verdicts) == 10
+    assert len(verdicts) == 12
     assert "good.npz: 15360 values, 0 differing" in text
     assert "  v: 1 of 3840 differ, first at [16, 0]: vector " in text
+    assert "  v: 1 differ, first at [100, 0]: vector " in text
+    assert "  final_row_words: 1 of " in text
     assert "the nearest is lava_recurrent_dense, which also needs a_rec" in text
     assert "more: lava_recurrent_dense has no such field, so that nothing compared it" in text
     assert "recognised as lava_recurrent_dense, but its fields do not fit together" in text
