@@ -181,7 +181,9 @@ class Run:
             known = 0 <= t < self.steps if forced is not None else t >= 0
             source = forced[:, t] if forced is not None and known else self.history[edge.source].get(t)
             parts.append(source.astype(self.dtype) if known and source is not None else np.zeros(shape, self.dtype))
-        return np.concatenate(parts, axis=node.axis + 1)
+        rank = max(part.ndim for part in parts)
+        split = [part if part.ndim == rank else np.broadcast_to(part, (2, *part.shape)) for part in parts]
+        return np.concatenate(split, axis=node.axis - len(self.network.shapes[node.name]))
 
     def _delay(self, node: Delay, step: int, x: Array) -> Array:
         line = self.state.setdefault(node.name, {})

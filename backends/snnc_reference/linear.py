@@ -51,12 +51,13 @@ def conv(
 
 def pool(x: Array, kind: str, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> Array:
     """Sum or maximum over windows; padding adds zeros to a sum and never wins a maximum of spikes."""
-    padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
-    out = tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(x.shape[2:], kernel, stride, padding, strict=True))
+    lead = x.ndim - len(kernel)
+    padded = np.pad(x, [*(((0, 0),) * lead), *((p, p) for p in padding)])
+    out = tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(x.shape[lead:], kernel, stride, padding, strict=True))
     y: Array | None = None
     for position in product(*(range(k) for k in kernel)):
         window = tuple(slice(k, k + s * (n - 1) + 1, s) for k, s, n in zip(position, stride, out, strict=True))
-        part = padded[index((slice(None), slice(None)), window)]
+        part = padded[index((slice(None),) * lead, window)]
         if y is None:
             y = part.copy()
         else:
