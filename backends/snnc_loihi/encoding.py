@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from snnc.errors import InputError
 from snnc.ir import Fixed, Format
+from snnc_loihi.plan import UNIT_BITS
 
 SignMode = Literal["auto", "mixed", "excitatory", "inhibitory"]
 Engine = Literal["lava", "brian2"]
-UNIT = 6
-"""Binary digits between one weight unit at exponent 0 and one unit of u and v."""
 
 
 def resolve(weights: npt.NDArray[np.int64], sign_mode: SignMode) -> SignMode:
@@ -67,23 +66,24 @@ def encode(
     w = given.astype(np.int64)
     mode = resolve(w, sign_mode)
     k = 8 - num_weight_bits + int(mode == "mixed")
+    raw = _mantissa(w, mode, k, engine)
+    if engine == "brian2":
+        return _per_weight(raw << k, weight_exp)
+    width = num_weight_bits + int(mode == "inhibitory")
+    return Fixed(raw, Format(width, -(UNIT_BITS + k + weight_exp), signed=mode != "excitatory"))
+
+
+def _mantissa(w: npt.NDArray[np.int64], mode: SignMode, k: int, engine: Engine) -> npt.NDArray[np.int64]:
     if mode == "inhibitory":
-        raw = -(np.clip(-w, 0, 256 if engine == "brian2" else 255) >> k)
-    elif mode == "excitatory":
-        raw = np.clip(w, 0, 255) >> k
-    elif engine == "brian2":
-        raw = np.sign(w) * (np.minimum(np.abs(w), 256) >> k)
-    else:
-        raw = np.clip(w, -256, 255) >> k
-    if engine == "lava":
-        return Fixed(
-            raw,
-            Format(num_weight_bits + int(mode == "inhibitory"), -(UNIT + k + weight_exp), signed=mode != "excitatory"),
-        )
-    return _per_weight(raw << k, weight_exp)
+        return np.asarray(-(np.clip(-w, 0, 256 if engine == "brian2" else 255) >> k))
+    if mode == "excitatory":
+        return np.asarray(np.clip(w, 0, 255) >> k)
+    if engine == "brian2":
+        return np.asarray(np.sign(w) * (np.minimum(np.abs(w), 256) >> k))
+    return np.asarray(np.clip(w, -256, 255) >> k)
 
 
 def _per_weight(w: npt.NDArray[np.int64], weight_exp: int) -> Fixed:
     top = (1 << 15) - 1
     units = w << weight_exp if weight_exp >= 0 else w >> -weight_exp
-    return Fixed(np.clip(units, -top, top), Format(16, -UNIT))
+    return Fixed(np.clip(units, -top, top), Format(16, -UNIT_BITS))
