@@ -13,7 +13,7 @@ import numpy as np
 from snnc.errors import GraphError, Violation
 from snnc.ir.conventions import Conventions
 from snnc.ir.fixed import Fixed
-from snnc.ir.nodes import POPULATIONS, Input, Neuron, Node, Readout
+from snnc.ir.nodes import POPULATIONS, Concat, Input, Neuron, Node, Readout
 from snnc.ir.serial import digest_of
 from snnc.ir.shapes import Shape, output_shape
 
@@ -48,10 +48,9 @@ class Network:
         _ = self.shapes
 
     def __getitem__(self, name: str) -> Node:
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise GraphError(f"no node is called {name!r}; there are {', '.join(self._by_name)}") from None
+        if name not in self._by_name:
+            raise GraphError(f"no node is called {name!r}; there are {', '.join(self._by_name)}")
+        return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
@@ -133,12 +132,20 @@ class Network:
     def shapes(self) -> Mapping[str, Shape]:
         """Output shape of every node, per sample and step."""
         shapes: dict[str, Shape] = {n.name: n.shape for n in self.nodes if isinstance(n, POPULATIONS)}
-        for name in self.order:
-            given = [shapes[e.source] for e in self._incoming[name] if e.source in shapes]
-            shapes[name] = output_shape(self[name], given)
-        for name in self.order:
-            output_shape(self[name], [shapes[e.source] for e in self._incoming[name]])
+        while waiting := [name for name in self.order if name not in shapes]:
+            if not (ready := [name for name in waiting if self._has_shape(name, shapes)]):
+                raise GraphError(f"no population feeds {', '.join(waiting)}: the shapes are unknown")
+            for name in ready:
+                given = [shapes[e.source] for e in self._incoming[name] if e.source in shapes]
+                shapes[name] = output_shape(self[name], given)
+        for name, into in self._incoming.items():
+            output_shape(self[name], [shapes[e.source] for e in into])
         return MappingProxyType(shapes)
+
+    def _has_shape(self, name: str, shapes: Mapping[str, Shape]) -> bool:
+        """True if one input is known (they are summed, and a delayed loop may hide the others); a Concat needs all."""
+        enough = all if isinstance(self[name], Concat) else any
+        return enough(edge.source in shapes for edge in self._incoming[name])
 
     @cached_property
     def digest(self) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from snnc.ir import Add, Concat, Flatten, FloatArray, Graph, Identity, Neuron
+from snnc.ir import Add, Concat, Edge, Flatten, FloatArray, Graph, Identity, Neuron, Node
 from snnc.passes.base import Preserves
 from snnc.passes.rewrite import Weighted, compact, full, number, spread
 
@@ -49,22 +50,19 @@ def _arrivals(graph: Graph, name: str, value: FloatArray) -> dict[str, FloatArra
         source, constant = waiting.pop()
         if not graph.outgoing(source):
             return None
-        for edge in graph.outgoing(source):
+        for edge, count in Counter(graph.outgoing(source)).items():
             node = graph[edge.target]
             if edge.delay:
                 return None
             if isinstance(node, Neuron):
                 if not _takes(node):
                     return None
-                found[node.name] = found.get(node.name, np.zeros(node.shape)) + constant
-            elif isinstance(node, (Add, Identity)):
-                waiting.append((node.name, constant))
-            elif isinstance(node, Flatten):
-                waiting.append((node.name, constant.reshape(-1)))
-            elif isinstance(node, Concat):
-                waiting.append((node.name, _placed(graph, node, graph.incoming(node.name).index(edge), constant)))
-            else:
+                found[node.name] = found.get(node.name, np.zeros(node.shape)) + constant * count
+                continue
+            after = _after(graph, node, edge, constant)
+            if after is None:
                 return None
+            waiting.append((node.name, after if isinstance(node, Concat) else after * count))
     return found
 
 
@@ -73,8 +71,14 @@ def _takes(node: Neuron) -> bool:
     return not scheduled and bool(np.all(number(node.decay_u) == 0))
 
 
-def _placed(graph: Graph, node: Concat, place: int, constant: FloatArray) -> FloatArray:
-    """The constant among zeros for the other inputs of a Concat."""
-    parts = [np.zeros(graph.shapes[e.source]) for e in graph.incoming(node.name)]
-    parts[place] = constant
+def _after(graph: Graph, node: Node, edge: Edge, constant: FloatArray) -> FloatArray | None:
+    """What a constant on an edge adds to the output of the node behind it; None if that is no constant."""
+    if isinstance(node, (Add, Identity)):
+        return constant
+    if isinstance(node, Flatten):
+        return constant.reshape(-1)
+    if not isinstance(node, Concat):
+        return None
+    into = graph.incoming(node.name)
+    parts = [constant if other == edge else np.zeros(graph.shapes[other.source]) for other in into]
     return np.concatenate(parts, axis=node.axis)
