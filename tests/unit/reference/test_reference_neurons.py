@@ -91,6 +91,7 @@ def test_float_step_is_the_equation(name: str) -> None:
 
 def integer_cell(p: dict[str, int], **options: Any) -> Neuron:
     scale = {"decay_u": Format(13, 12, signed=False), "decay_v": Format(13, 12, signed=False)}
+    p = {"gain": 1, "gain_u": 1} | p
     given_params = {key: Fixed(np.array(p.get(key, 0)), scale.get(key, Format(48))) for key in Neuron.PARAMS}
     return Neuron("n", shape=(1,), **given_params, **options)
 
@@ -127,8 +128,12 @@ def integer_loop(cell: Neuron, p: dict[str, int], c: Conventions, x: list[int]) 
     to = {"zero": 0, "value": p.get("v_reset", 0)}
     for given_input in x:
         drive = fit(given_input, c.accumulator_bits, c.accumulator_overflow)
-        u = fit(fit(scaled(u, p["decay_u"], c.decay_rounding) + drive, 32, "wrap"), c.state_bits, c.current_overflow)
-        moved = fit(scaled(v, p["decay_v"], c.decay_rounding) + u + p["bias"], 32, "wrap")
+        u = fit(
+            fit(scaled(u, p["decay_u"], c.decay_rounding) + drive, c.register_bits, "wrap"),
+            c.state_bits,
+            c.current_overflow,
+        )
+        moved = fit(scaled(v, p["decay_v"], c.decay_rounding) + u + p["bias"], c.register_bits, "wrap")
         v = v if hold else fit(moved, c.state_bits, c.membrane_overflow)
         late = bool(cell.reset_delay)
         if late and last:
@@ -172,6 +177,7 @@ STATE = st.integers(-(2**23), 2**23)
     ),
     conventions=st.builds(
         Conventions,
+        register_bits=st.sampled_from([32, 62]),
         state_bits=st.sampled_from([16, 24, 32]),
         current_overflow=st.sampled_from(["wrap", "wrap_once", "saturate"]),
         membrane_overflow=st.sampled_from(["wrap", "saturate", "saturate_symmetric"]),
