@@ -63,10 +63,22 @@ def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
             return [Violation(node.name, "reset_v", node.reset_v, "zero or value under closed_form")]
     if node.reset_delay not in (0, 1):
         return [Violation(node.name, "reset_delay", str(node.reset_delay), "0 or 1")]
-    return [
+    return _factor_refusals(node, network) + [
         Violation(node.name, key, str(getattr(node, key)), str(want), "The reference does not execute it yet.")
         for key, want in allowed.items()
         if getattr(node, key) != want
+    ]
+
+
+def _factor_refusals(node: Neuron, network: Network) -> list[Violation]:
+    """The integer euler step has no gains and rests at zero; a graph that says otherwise means something else."""
+    if not isinstance(network, FixedGraph) or network.conventions.membrane != "euler":
+        return []
+    params = {key: value for key, value in node.params().items() if isinstance(value, Fixed)}
+    return [
+        Violation(node.name, key, "another number", f"{want:g}", "Fold it before quantization.")
+        for key, want in (("gain_u", 1.0), ("gain", 1.0), ("v_rest", 0.0))
+        if np.any(params[key].to_float() != want)
     ]
 
 

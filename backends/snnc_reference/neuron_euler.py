@@ -40,16 +40,16 @@ def step(node: Neuron, conventions: Conventions, state: IntState, x: IntArray) -
     """One step; x is the summed input in state units [B, *shape].
 
     ``u = ovf(round(u*decay_u) + wrap(x)); v = ovf(round(v*decay_v) + u + bias); s = v > threshold``; additions
-    happen in 32-bit registers that wrap before the overflow policy acts (Lava PyLifModelBitAcc).
+    happen in registers that wrap before the overflow policy acts (32 bits in Lava PyLifModelBitAcc).
     """
     c = conventions
     frac = c.state_frac
     decay_u, decay_v = _fixed(node.decay_u), _fixed(node.decay_v)
     x = overflowed(x, c.accumulator_bits, c.accumulator_overflow)
     u = shift_right(state.u * decay_u.raw, decay_u.format.frac, c.decay_rounding)
-    u = overflowed(wrap(u + x, 32), c.state_bits, c.current_overflow)
+    u = overflowed(wrap(u + x, c.register_bits), c.state_bits, c.current_overflow)
     v = shift_right(state.v * decay_v.raw, decay_v.format.frac, c.decay_rounding)
-    v = overflowed(wrap(v + u + _raw(node.bias, frac), 32), c.state_bits, c.membrane_overflow)
+    v = overflowed(wrap(v + u + _raw(node.bias, frac), c.register_bits), c.state_bits, c.membrane_overflow)
     held = state.hold > 0
     v = np.where(held, state.v, v)
     threshold = _raw(node.threshold, frac)

@@ -15,7 +15,7 @@ from snnc.quantize.shift import ShiftProfile, quantize_shift
 from snnc.target import Target
 
 EXECUTED = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
-PROFILE = ShiftProfile("generic", Conventions(), exponents=(-6, 0))
+PROFILE = ShiftProfile("generic", Conventions(register_bits=62), exponents=(-6, 0))
 
 
 def known_types(graph: Graph, target: Target) -> Iterator[Violation]:

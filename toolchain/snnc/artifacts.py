@@ -243,4 +243,5 @@ def _array_json(array: FloatArray) -> dict[str, Any]:
 
 
 def _array(entry: Mapping[str, Any]) -> FloatArray:
-    return np.asarray(entry["values"], dtype=np.float64).reshape(entry["shape"])
+    shape: tuple[int, ...] = tuple(entry["shape"])
+    return np.asarray(entry["values"], dtype=np.float64).reshape(shape)

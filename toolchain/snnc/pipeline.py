@@ -110,9 +110,10 @@ def open_source(model: str, data: Path | None, config: Config, reference: Refere
     captured = capture(loaded.module, samples.spikes)
     _check_input(captured.graph, samples, str(path))
     result = probe(loaded.module, captured, samples.head(config.verify.samples).spikes, reference.execute)
-    rung = Rung(1, "torch float64", "float graph", result.compared, result.differing, result.passed, result.text)
-    if not result.passed:
-        raise NotEquivalentError(f"{path}: the captured graph does not do what the module does: {result.text}")
+    text = result.first_difference or f"states differ by {result.worst_state_error:.2e} at most"
+    rung = Rung(1, "torch float64", "float graph", result.compared, result.differing, result.equal, text, "compile")
+    if not result.equal:
+        raise NotEquivalentError(f"{path}: the captured graph does not do what the module does: {text}")
     return Source(loaded.name, sha256(path.read_bytes()), captured.graph, samples, (rung,))
 
 

@@ -52,7 +52,7 @@ def _chain(*nodes: Node, extra: Iterable[Edge] = (), more: Iterable[Node] = ()) 
 
 def _weights(rng: np.random.Generator, *shape: int) -> FloatArray:
     fan_in = int(np.prod(shape[1:]))
-    return rng.normal(0.25, 0.8, shape) / np.sqrt(0.3 * fan_in)
+    return np.asarray(rng.normal(0.25, 0.8, shape) / np.sqrt(0.3 * fan_in))
 
 
 def _lif(name: str, *shape: int, **fields: object) -> Neuron:

@@ -142,7 +142,7 @@ def _euler_float(node: Neuron) -> Call:
 def _euler_int(node: Neuron, c: Conventions) -> Call:
     current, *u_range = overflow(c.state_bits, c.current_overflow)
     membrane, *v_range = overflow(c.state_bits, c.membrane_overflow)
-    register, *word = overflow(32, "wrap")
+    register, *word = overflow(c.register_bits, "wrap")
     shift = SHIFTS[c.decay_rounding]
 
     def build(e: Emitter) -> Mapping[str, str]:

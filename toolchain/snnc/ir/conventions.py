@@ -28,6 +28,8 @@ class Conventions:
             saturating at ``accumulator_bits``.
         accumulator_bits: width of the sum of weights of one step, before it is shifted to the state's unit.
         accumulator_overflow: what happens beyond it.
+        register_bits: width of the adder under ``euler``: a sum wraps there before the overflow policy of the state
+            sees it (Lava adds in int32).
         state_bits: width of u and v.
         state_frac: fractional bits of u and v as integers; every parameter is aligned to it.
         current_overflow: what happens to u beyond its width.
@@ -42,6 +44,7 @@ class Conventions:
     synapse: Synapse = "signed"
     accumulator_bits: int = 32
     accumulator_overflow: Overflow = "wrap"
+    register_bits: int = 32
     state_bits: int = 32
     state_frac: int = 0
     current_overflow: Overflow = "saturate"
