@@ -31,7 +31,9 @@ def _candidates(kept: float) -> IntArray:
     if kept <= 0:
         return np.array([FASTEST])
     argument = max(1, round(-float(np.log(kept)) * STEP))
-    arguments = np.arange(max(1, argument - 3), argument + 4)
+    # The membrane's exp truncates to 15 bits: the middle of those that become the nearest value.
+    middle = max(1, round(-float(np.log((round(kept * STEP) + 0.5) / STEP)) * STEP))
+    arguments = np.concatenate([np.arange(max(1, at - 3), at + 4) for at in (argument, middle)])
     longest, shortest = (STEP * STEP) // arguments, (STEP * STEP) // (arguments + 1) + 1
     near = (STEP * STEP) // argument + np.arange(-3, 4)
     words = np.concatenate([longest, shortest, near, [FASTEST]])
