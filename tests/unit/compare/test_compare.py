@@ -111,6 +111,19 @@ def test_first_means_step_then_population_then_sample_then_cause() -> None:
     assert first.right - first.left == 5
 
 
+def test_causes_come_before_the_membrane_and_the_spike() -> None:
+    spikes = {"a": np.zeros((1, 2, 1), dtype=np.int8)}
+    names = ("v", "hold", "u_inh", "u_exc")
+    left = Trace("reference", "x", spikes, {("a", n): np.zeros((1, 2, 1), dtype=np.int64) for n in names})
+    found = []
+    for wrong in (names, names[:3], names[:2], names[:1]):
+        states = {("a", n): np.full((1, 2, 1), int(n in wrong)) for n in names}
+        first = compare(left, Trace("loihi", "x", {"a": spikes["a"] + 1}, states)).first_difference
+        assert first is not None
+        found.append(first.quantity)
+    assert found == ["u_exc", "u_inh", "hold", "v"]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, B - 1), st.integers(0, T - 1), st.integers(0, 4)), min_size=1, max_size=6))
 def test_first_difference_against_brute_force(places: list[tuple[int, int, int]]) -> None:

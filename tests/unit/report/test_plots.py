@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,17 @@ def test_raster_counts_missing_and_extra() -> None:
     traces = {"float": single(truth), "loihi1": single(found)}
     figure = plots.raster_figure(traces, "a", 0)
     left, right = figure.axes
-    assert left.get_title(loc="left") or left.get_title() == "float: 3 spikes"
-    text = right.get_title() or right.get_title(loc="left")
-    assert text == "loihi1: 4 spikes\n1 missing (o), 2 extra (x)"
+    assert left.get_title() == "float: 3 spikes"
+    assert right.get_title() == "loihi1: 4 spikes\n1 missing (o), 2 extra (x)"
     assert left.get_xlabel() == "step"
     assert left.get_ylabel() == "neuron"
     ticks = left.lines[0].get_xdata()
     assert sorted(set(np.asarray(ticks)[~np.isnan(np.asarray(ticks))])) == [1, 2, 3]
     assert len(left.lines) == 1
-    assert len(right.lines) == 3
+    common, extra, missing = ([np.nanmin(line.get_xdata()), np.nanmax(line.get_xdata())] for line in right.lines)
+    assert common == [1, 3]
+    assert np.mean(extra) == pytest.approx(5), "crosses"
+    assert np.mean(missing) == pytest.approx(2), "rings"
 
 
 def test_raster_shows_neurons_that_differ_first() -> None:
@@ -106,7 +109,7 @@ def test_weights_before_and_after() -> None:
     levels = np.asarray(after.lines[0].get_xdata())
     assert sorted(set(levels[~np.isnan(levels)])) == [-0.25, 0.0, 0.25]
     assert np.nanmax(np.asarray(after.lines[0].get_ydata())) == 2
-    assert "3 levels" in (after.get_title() or after.get_title(loc="left"))
+    assert "3 levels" in after.get_title()
     assert "float units" in before.get_xlabel()
     assert "raw integer" in raw.get_xlabel()
     assert before.get_xlim() == after.get_xlim()
@@ -118,6 +121,18 @@ def test_many_layers_are_cut_and_it_is_said(traces: dict[str, Trace]) -> None:
     weights = {f"fc{n}": {"float": np.arange(3.0)} for n in range(9)}
     ((_, _, body),) = gallery.parts(Evidence(()), {}, {}, {}, weights, 0)
     assert "6 of 9 layers are shown" in body
+
+
+def test_long_runs_are_cut_and_it_is_said(evidence: Evidence) -> None:
+    late = np.zeros((1, 300, 2))
+    late[0, 250:, 0] = 1
+    trace = single(late, {("a", "v"): late.copy()})
+    parts = gallery.parts(Evidence(()), {"float": trace}, {}, {}, {}, 0)
+    assert [key for key, _, _ in parts] == ["rasters", "membranes"]
+    for _, _, body in parts:
+        assert "The first 200 of 300 steps are shown." in body
+    assert "Spikes: float 0." in parts[0][2]
+    assert "steps are shown" not in str(gallery.parts(Evidence(()), {"float": single(late[:, :9])}, {}, {}, {}, 0))
 
 
 def test_drawing_is_deterministic_and_colours_are_variables() -> None:
@@ -146,7 +161,8 @@ def test_style_of_the_caller_survives() -> None:
     before = dict(matplotlib.rcParams)
     figures.draw("k", "x", lambda: figures.new_figure(1, 1))
     assert dict(matplotlib.rcParams) == before
-    assert "matplotlib.pyplot" not in sys.modules or matplotlib.get_backend()
+    source = "".join(Path(module.__file__ or "").read_text("utf-8") for module in (figures, plots, gallery))
+    assert "pyplot" not in source, "pyplot keeps figures and a backend for the whole process"
 
 
 def test_missing_matplotlib_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

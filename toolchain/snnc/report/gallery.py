@@ -15,6 +15,7 @@ from snnc.trace import Trace
 
 MAX_POPULATIONS = 6
 MAX_WAVES = 4
+MAX_STEPS = 200
 Part = tuple[str, str, str]
 
 
@@ -34,12 +35,15 @@ def parts(
     found: list[Part] = []
     if evidence.layers:
         found.append(("error", "Error by layer", _errors(evidence.layers)))
+    steps = max((trace.steps for trace in traces.values()), default=0)
+    span = f" The first {MAX_STEPS} of {steps} steps are shown." if steps > MAX_STEPS else ""
+    traces = {label: cut(trace) for label, trace in traces.items()}
     names = populations(evidence, traces)
     if names:
-        found.append(("rasters", "Spikes", _rasters(traces, names, sample)))
+        found.append(("rasters", "Spikes", _rasters(traces, names, sample, span)))
     waves = [name for name in names if _has_membrane(traces, name)]
     if waves:
-        found.append(("membranes", "Membranes", _membranes(traces, scales, thresholds, waves, sample)))
+        found.append(("membranes", "Membranes", _membranes(traces, scales, thresholds, waves, sample, span)))
     if weights:
         found.append(("weights", "Weights", _weights(weights)))
     return found
@@ -63,6 +67,15 @@ def populations(evidence: Evidence, traces: Mapping[str, Trace]) -> list[str]:
 def chosen(names: Sequence[str], most: int) -> list[str]:
     """At most so many: the first ones and the last."""
     return list(names) if len(names) <= most else [*names[: most - 1], names[-1]]
+
+
+def cut(trace: Trace) -> Trace:
+    """The steps that a plot can show."""
+    if trace.steps <= MAX_STEPS:
+        return trace
+    spikes = {name: array[:, :MAX_STEPS] for name, array in trace.spikes.items()}
+    states = {key: array[:, :MAX_STEPS] for key, array in trace.states.items()}
+    return Trace(trace.backend, trace.target, spikes, states, trace.meta)
 
 
 def _has_membrane(traces: Mapping[str, Trace], name: str) -> bool:
@@ -91,7 +104,7 @@ def _errors(rows: Sequence[LayerRow]) -> str:
     return _figure(svg, caption)
 
 
-def _rasters(traces: Mapping[str, Trace], names: Sequence[str], sample: int) -> str:
+def _rasters(traces: Mapping[str, Trace], names: Sequence[str], sample: int, span: str) -> str:
     shown = chosen(names, MAX_POPULATIONS)
     body = [_left_out(shown, names, "populations")]
     for index, name in enumerate(shown):
@@ -101,7 +114,7 @@ def _rasters(traces: Mapping[str, Trace], names: Sequence[str], sample: int) -> 
         svg = draw(f"raster{index}", label, lambda name=name: plots.raster_figure(traces, name, sample))  # type: ignore[misc]
         size, total = len(plots.shown_neurons(trains)), trains[0].shape[1]
         some = "" if size == total else f" {size} of {total} neurons are shown, those that differ first."
-        caption = f"Sample {sample}; o: spikes of float only, x: spikes of integers only.{some}"
+        caption = f"Sample {sample}; o: spikes of float only, x: spikes of integers only.{some}{span}"
         body.append(f"<h3>{html.escape(name)}</h3>{_figure(svg, caption)}")
     return "".join(body)
 
@@ -112,13 +125,14 @@ def _membranes(
     thresholds: Mapping[str, npt.ArrayLike],
     names: Sequence[str],
     sample: int,
+    span: str,
 ) -> str:
     shown = chosen(names, MAX_WAVES)
     label = f"Membranes over time of one neuron each of {', '.join(shown)}: float network and integers over each other."
     svg = draw("membranes", label, lambda: plots.membrane_figure(traces, scales, thresholds, shown, sample))
     caption = (
         "The membrane after each step (after reset), integers divided by their scale. Of each population the neuron is "
-        "shown whose spikes differ most in this sample, else the most active one."
+        "shown whose spikes differ most in this sample, else the most active one." + span
     )
     return _left_out(shown, names, "populations") + _figure(svg, caption)
 
