@@ -221,7 +221,7 @@ def weights_by_layer(graph: Graph, fixed: Mapping[str, FixedGraph]) -> dict[str,
         want = np.asarray(node.weight, dtype=np.float64)
         found[node.name] = {"float": want}
         for name, integers in fixed.items():
-            twin = integers[node.name] if node.name in integers else None
+            twin = next((n for n in integers.nodes if n.name == node.name), None)
             if isinstance(twin, (Affine, Conv)) and isinstance(twin.weight, Fixed) and twin.weight.shape == want.shape:
                 raw = twin.weight.raw.astype(np.float64)
                 unit = float((raw * want).sum() / max(float((raw * raw).sum()), 1.0))

@@ -158,7 +158,6 @@ def _known(where: str, what: str, found: Mapping[str, Any], known: list[str]) ->
 
 def _checked(name: str, section: Any) -> Any:
     limits: dict[tuple[str, str], tuple[float, float]] = {
-        ("compile", "weight_bits"): (0, 16),
         ("calibration", "samples"): (1, 1_000_000),
         ("verify", "samples"): (1, 1_000_000),
         ("budget", "accuracy_points"): (0, 100),
@@ -167,8 +166,10 @@ def _checked(name: str, section: Any) -> Any:
     for (where, key), (low, high) in limits.items():
         if where == name and not low <= getattr(section, key) <= high:
             raise ConfigError(f"[{name}] {key} is {getattr(section, key)}, allowed is {low:g} to {high:g}")
-    if name == "compile" and section.weight_bits == 1:
-        raise ConfigError("[compile] weight_bits is 1, allowed is 2 to 16 (0: the target's default)")
+    if name == "compile" and section.weight_bits not in (0, *range(2, 17)):
+        raise ConfigError(
+            f"[compile] weight_bits is {section.weight_bits}, allowed is 2 to 16 (0: the target's default)"
+        )
     return section
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from snnc.backend import Backend, Program, Reference
 from snnc.compare import compare
-from snnc.evidence import Budget, Evidence, LayerRow, Rung, When
+from snnc.evidence import Budget, Evidence, Rung, When
 from snnc.ir import FloatArray, Graph
 from snnc.ladder import EVERYTHING, Climb, Layers, taught
 from snnc.metrics import accuracy
@@ -117,37 +117,47 @@ def validate(
         when: stamp for the rungs.
         progress: called with (task, samples done, samples in all).
     """
+    run = _Run(graph, [Ladder(candidate, when) for candidate in candidates], reference)
     total = samples.spikes.shape[0]
-    ladders = [Ladder(candidate, when) for candidate in candidates]
-    output = graph.output
-    shown: dict[str, Trace] = {}
-    counts: dict[str, list[npt.NDArray[np.int64]]] = {}
     for start in range(0, total, CHUNK):
-        chunk = samples.spikes[start : start + CHUNK]
-        truth = reference.execute(graph, chunk, EVERYTHING)
-        traces = {"float": truth}
-        for ladder in ladders:
-            if progress is not None:
-                progress(f"validate {ladder.candidate.name}", start, total)
-            traces[ladder.candidate.name] = ladder.climb(reference, chunk, truth, start)
-        for name, trace in traces.items():
-            if output is not None:
-                counts.setdefault(name, []).append(trace.counts(output.name))
-        shown = shown or traces
+        run.chunk(samples.spikes[start : start + CHUNK], start, total, progress)
     if progress is not None:
         progress("validate", total, total)
-    accuracies = {name: _accuracy(parts, samples.labels) for name, parts in counts.items()}
-    layers: list[LayerRow] = [row for ladder in ladders for row in ladder.layers.result()]
+    accuracies = {name: _accuracy(parts, samples.labels) for name, parts in run.counts.items()}
     evidence = Evidence(
-        rungs=(*earlier, *(rung for ladder in ladders for rung in ladder.rungs(budget, accuracies))),
+        rungs=(*earlier, *(rung for ladder in run.ladders for rung in ladder.rungs(budget, accuracies))),
         accuracy=accuracies,
-        layers=tuple(layers),
+        layers=tuple(row for ladder in run.ladders for row in ladder.layers.result()),
         samples=total,
         steps=samples.spikes.shape[1],
         budget=_measurable(budget, samples),
-        first_differences={ladder.candidate.name: ladder.layers.first for ladder in ladders if ladder.layers.first},
+        first_differences={x.candidate.name: x.layers.first for x in run.ladders if x.layers.first},
     )
-    return Validated(evidence, shown)
+    return Validated(evidence, run.shown)
+
+
+@dataclass
+class _Run:
+    """Every ladder over one chunk after the other, with output counts by network and the first chunk's traces."""
+
+    graph: Graph
+    ladders: list[Ladder]
+    reference: Reference
+    counts: dict[str, list[npt.NDArray[np.int64]]] = field(default_factory=dict)
+    shown: dict[str, Trace] = field(default_factory=dict)
+
+    def chunk(self, spikes: npt.NDArray[Any], start: int, total: int, progress: Progress | None) -> None:
+        truth = self.reference.execute(self.graph, spikes, EVERYTHING)
+        traces = {"float": truth}
+        for ladder in self.ladders:
+            if progress is not None:
+                progress(f"validate {ladder.candidate.name}", start, total)
+            traces[ladder.candidate.name] = ladder.climb(self.reference, spikes, truth, start)
+        output = self.graph.output
+        for name, trace in traces.items():
+            if output is not None:
+                self.counts.setdefault(name, []).append(trace.counts(output.name))
+        self.shown = self.shown or traces
 
 
 def _measurable(budget: Budget, samples: Samples) -> Budget:

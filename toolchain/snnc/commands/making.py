@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from snnc import artifacts
 from snnc.backend import Registry, discover
 from snnc.commands.screen import Screen
@@ -97,6 +99,7 @@ def page_data(compilation: Compilation, done: Validated) -> html.PageData:
         traces=done.traces,
         scales={name: b.quantized.scales for name, b in builds.items()},
         weights=artifacts.weights_by_layer(compilation.graph, fixed),
+        thresholds={node.name: np.asarray(node.threshold) for node in compilation.graph.neurons},
         config=compilation.config.as_dict(),
         versions=artifacts.versions(),
     )

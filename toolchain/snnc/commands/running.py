@@ -97,10 +97,11 @@ def _runner(opened: Opened, backend: str, target: str, probes: Probes) -> Any:
     if backend == ONNX:
         model = opened.folder["model.fixed.onnx" if target == GENERIC else f"{target}/model.fixed.onnx"]
         return lambda spikes: select(onnx_run.run(model, spikes), probes)
-    chosen, _, program = opened.lowered(target, opened.registry.backend(backend))
+    chosen = opened.registry.backend(backend)
     served = {t.name for t in chosen.targets}
     if target not in served and backend != "reference":
         raise InputError(f"the back end {backend!r} serves {', '.join(sorted(served))}, not {target}")
+    _, _, program = opened.lowered(target, chosen)
     checked: Program = program
     return lambda spikes: chosen.run(checked, spikes, probes)
 
@@ -189,6 +190,7 @@ def budget_of(config: Config) -> Budget:
 def page_data(opened: Opened, done: Validated, title: str) -> html.PageData:
     """What the HTML page shows of a folder and its validation."""
     accounts = {column(name): opened.account(name) for name in opened.targets}
+    graph = opened.float_graph()
     fixed = {column(name): opened.fixed_graph(name) for name in opened.targets}
     return html.PageData(
         title=title,
@@ -196,7 +198,8 @@ def page_data(opened: Opened, done: Validated, title: str) -> html.PageData:
         utilization={name: {k: tuple(v) for k, v in a["utilization"].items()} for name, a in accounts.items()},
         traces=done.traces,
         scales={column(name): opened.scales(name) for name in opened.targets},
-        weights=weights_by_layer(opened.float_graph(), fixed),
+        weights=weights_by_layer(graph, fixed),
+        thresholds={node.name: np.asarray(node.threshold) for node in graph.neurons},
         config=dict(opened.folder.manifest["config"]),
         versions=versions(),
     )

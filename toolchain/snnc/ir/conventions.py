@@ -7,8 +7,9 @@ different conventions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from snnc.errors import GraphError
 from snnc.ir.fixed import Overflow, Rounding
 
 Membrane = Literal["euler", "closed_form"]
@@ -26,7 +27,8 @@ class Conventions:
             v = a - decay_v*(a - v)``.
         synapse: ``signed``: one accumulator; ``split``: an excitatory and an inhibitory one, unsigned,
             saturating at ``accumulator_bits``.
-        accumulator_bits: width of the sum of weights of one step, before it is shifted to the state's unit.
+        accumulator_bits: width of the sum of weights of one step: in state units under ``euler``, in ring units before
+            the shift under ``closed_form``.
         accumulator_overflow: what happens beyond it.
         register_bits: width of the adder under ``euler``: a sum wraps there before the overflow policy of the state
             sees it (Lava adds in int32).
@@ -51,3 +53,12 @@ class Conventions:
     membrane_overflow: Overflow = "saturate"
     decay_rounding: Rounding = "toward_zero"
     aligned_start: bool = True
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "membrane": Membrane, "synapse": Synapse, "decay_rounding": Rounding, "accumulator_overflow": Overflow,
+            "current_overflow": Overflow, "membrane_overflow": Overflow,
+        }  # fmt: skip
+        for key, kind in allowed.items():
+            if getattr(self, key) not in get_args(kind):
+                raise GraphError(f"the convention {key} is {getattr(self, key)!r}, allowed is one of {get_args(kind)}")

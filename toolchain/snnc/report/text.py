@@ -199,6 +199,12 @@ def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
         used = {target: {key: (int(a), int(b)) for key, (a, b) in found["utilization"].items()}}
         if used[target]:
             parts.append(utilization_table(used))
+        changed = [n for n in found["notes"] if n["clipped"] or n["zeroed"] or n["rounded"]]
+        keys = ("node", "quantity", "format", "count", "clipped", "zeroed", "rounded")
+        lines = [(*(n[key] for key in keys), words.number(n["worst"], 3)) for n in changed]
+        heads = ("node", "quantity", "format", "numbers", "clipped", "zeroed", "rounded", "largest error")
+        title = "What quantization changed" if changed else "Quantization moved nothing by more than half a step"
+        parts.append(simple_table(heads, lines, title, "lllrrrrr"))
     files = [(name, str(value)[:16]) for name, value in report["files"].items()]
     parts.append(simple_table(("file", "sha256"), files, "Files"))
     return parts
