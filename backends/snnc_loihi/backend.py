@@ -28,7 +28,7 @@ def lower(graph: FixedGraph, target: Target) -> Program:
     """Makes Lava's integers; needs no Lava.
 
     The payload holds, per population, ``du dv vth bias_mant bias_exp`` and, per connection, ``w weight_exp
-    num_weight_bits delay``; the weights are Lava's (a weight of n bits has its low bits cleared).
+    num_weight_bits mixed delay``; the weights are Lava's (a weight of n bits has its low bits cleared).
 
     Raises:
         UnsupportedError: with every value that a register, a synapse or Lava's model of them does not take.
@@ -57,6 +57,7 @@ def _payload(plan: Plan) -> dict[str, npt.NDArray[Any]]:
         arrays[f"{synapses.name}.w"] = synapses.weights.astype(np.int16)
         arrays[f"{synapses.name}.weight_exp"] = np.array(synapses.weight_exp, dtype=np.int32)
         arrays[f"{synapses.name}.num_weight_bits"] = np.array(synapses.weight_bits, dtype=np.int32)
+        arrays[f"{synapses.name}.mixed"] = np.array(synapses.mixed, dtype=np.int32)
         arrays[f"{synapses.name}.delay"] = np.array(synapses.delay, dtype=np.int32)
     return arrays
 

@@ -12,12 +12,17 @@ from snnc.errors import TraceError
 from snnc.ir import FixedGraph
 from snnc.trace import Probes, Trace
 from snnc_loihi import compat
+from snnc_loihi.copies import copies_that_pay, widened
 from snnc_loihi.plan import Plan
 from snnc_loihi.timeline import Timeline
 
 CHUNK = 512
 MEMORY = 1 << 29
 """Bytes that one Lava run may record and play."""
+WORK = 1 << 19
+"""Numbers that a step may touch in all copies of the network: beyond, a step takes longer than Lava's round trip."""
+MUCH_WORK = 1 << 24
+"""The same for samples that run again: each further run costs a start."""
 
 
 def run_plan(plan: Plan, graph: FixedGraph, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
@@ -31,7 +36,7 @@ def run_plan(plan: Plan, graph: FixedGraph, spikes: npt.NDArray[Any], probes: Pr
 
     Returns:
         Spikes of populations and inputs, u and v of probed neurons, in logical time; ``meta["again"]`` counts the
-        samples that were run a second time, alone.
+        samples that were run a second time, each first in its copy.
 
     Raises:
         TraceError: the input has the wrong shape.
@@ -45,12 +50,14 @@ def run_plan(plan: Plan, graph: FixedGraph, spikes: npt.NDArray[Any], probes: Pr
         raise TraceError("Lava's binary synapses take 0 or 1")
     states = frozenset(p.name for p in plan.populations if probes.wants_states(p.name))
     trace = _Collected(plan, spikes, probes, states)
-    again: list[int] = []
-    for group in _groups(plan, spikes, states):
-        again += trace.add(group)
-    for sample in again:
-        trace.add(np.array([sample]))
-    return Trace("loihi", graph.target, trace.spikes, trace.states, {"again": len(again)})
+    again = np.concatenate([trace.add(group, WORK) for group in _groups(plan, spikes, states)])
+    waiting = again
+    while waiting.size:
+        # The first sample of every copy starts where nothing came before.
+        count = copies_that_pay(plan, waiting.size, MUCH_WORK)
+        trace.add(waiting[:count], MUCH_WORK)
+        waiting = waiting[count:]
+    return Trace("loihi", graph.target, trace.spikes, trace.states, {"again": int(again.size)})
 
 
 def _groups(plan: Plan, spikes: npt.NDArray[Any], states: frozenset[str]) -> Iterator[npt.NDArray[np.int64]]:
@@ -83,19 +90,33 @@ class _Collected:
             for key in ("u", "v")
         }
 
-    def add(self, samples: npt.NDArray[np.int64]) -> list[int]:
-        """Runs these samples and stores them; returns those that an earlier one disturbed."""
+    def add(self, samples: npt.NDArray[np.int64], work: int) -> npt.NDArray[np.int64]:
+        """Runs these samples and stores them; returns those that an earlier one disturbed.
+
+        Args:
+            samples: indices; sample ``slot * copies + r`` of them runs in copy r.
+            work: numbers that a step may touch; sets how many copies run.
+        """
         compat.activate()
         from snnc_loihi.sim.network import simulate
 
-        timeline = Timeline.of(self.plan, len(samples), self.given.shape[1])
+        copies = copies_that_pay(self.plan, len(samples), work)
+        slots = -(-len(samples) // copies)
+        wide, timeline = widened(self.plan, copies), Timeline.of(self.plan, slots, self.given.shape[1])
+        given = np.zeros((slots * copies, *self.given.shape[1:]), dtype=np.int8)
+        given[: len(samples)] = self.given[samples]
+        played = given.reshape(slots, copies, *given.shape[1:]).swapaxes(1, 2)
         with compat.quiet():
-            recorded = simulate(self.plan, timeline, self.given[samples], self.wanted)
+            recorded = simulate(wide, timeline, played, self.wanted)
+
+        def cut(name: str, key: str, latency: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+            found = timeline.cut(recorded[name][key], latency, (copies, *shape)).swapaxes(1, 2)
+            return found.reshape(slots * copies, -1, *shape)[: len(samples)]
+
         for one in self.plan.populations:
-            found = recorded[one.name]
             if one.name in self.spikes:
-                self.spikes[one.name][samples] = timeline.cut(found["s"], one.latency, one.shape)
+                self.spikes[one.name][samples] = cut(one.name, "s", one.latency, one.shape)
             for key in ("u", "v") if one.name in self.wanted else ():
-                self.states[one.name, key][samples] = timeline.cut(found[key], one.latency, one.shape)
-        clean = timeline.clean(self.plan, {name: found["s"] for name, found in recorded.items()})
-        return [int(sample) for sample in samples[~clean]]
+                self.states[one.name, key][samples] = cut(one.name, key, one.latency, one.shape)
+        clean = timeline.clean(self.plan, {name: found["s"] for name, found in recorded.items()}, copies)
+        return samples[~clean.reshape(-1)[: len(samples)]]

@@ -27,7 +27,7 @@ class Timeline:
     """Where samples lie in device time.
 
     Attributes:
-        samples: in this run.
+        samples: in this run, one after the other in each copy of the network.
         steps: logical steps T of each.
         period: device steps from one sample to the next.
         total: device steps of the run.
@@ -75,8 +75,8 @@ class Timeline:
         steps = starts[:, np.newaxis] + np.arange(self.steps)
         return np.asarray(recorded[steps]).reshape(self.samples, self.steps, *shape)
 
-    def clean(self, plan: Plan, spikes: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
-        """Which samples no spike of the sample before them reached; [samples].
+    def clean(self, plan: Plan, spikes: Mapping[str, npt.NDArray[Any]], copies: int = 1) -> npt.NDArray[np.bool_]:
+        """Which samples no spike of the sample before them reached; [samples, copies].
 
         A path of lag L carries into a target's window what its source sent in the L steps before the source's own
         window. Sample 0 begins at the true start; any other is clean if its sources did then what they did before
@@ -84,9 +84,10 @@ class Timeline:
 
         Args:
             plan: the network.
-            spikes: population -> [total, size].
+            spikes: population -> [total, copies * size].
+            copies: of the network, side by side.
         """
-        good = np.ones(self.samples, dtype=bool)
+        good = np.ones((self.samples, copies), dtype=bool)
         for one in plan.synapses:
             if one.lag < 1 or _fed(plan, one):
                 continue
@@ -95,7 +96,8 @@ class Timeline:
             before = np.arange(latency - one.lag, latency)
             first = np.where((before >= 0)[:, np.newaxis], sent[np.maximum(before, 0)], 0)
             for k in range(1, self.samples):
-                good[k] &= bool(np.array_equal(sent[k * self.period + before], first))
+                same = sent[k * self.period + before] == first
+                good[k] &= same.reshape(one.lag, copies, -1).all(axis=(0, 2))
         return good
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from snnc.ir import Affine, Fixed, Neuron
 from snnc.trace import Probes, Trace
-from snnc_loihi import backend
+from snnc_loihi import backend, runner
 from snnc_loihi.lowering import plan_of
 from snnc_loihi.plan import Plan
 from snnc_loihi.runner import run_plan
@@ -42,6 +42,19 @@ def kinds(net: Net) -> list[str]:
     return [one.kind for one in plan_of(net.graph).synapses]
 
 
+@pytest.fixture(params=["one after the other", "side by side"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Samples in one copy of the network, or each in its own."""
+    if request.param == "one after the other":
+        monkeypatch.setattr(runner, "WORK", 0)
+    return str(request.param)
+
+
+@pytest.fixture
+def in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "WORK", 0)
+
+
 @pytest.mark.parametrize(
     ("make", "processes"),
     [
@@ -53,6 +66,7 @@ def kinds(net: Net) -> list[str]:
         (overflowing, ["dense"]),
     ],
 )
+@pytest.mark.usefixtures("layout")
 def test_lava_equals_the_reference(make: Callable[[], Net], processes: list[str]) -> None:
     net = make()
     assert kinds(net) == processes
@@ -106,6 +120,7 @@ def test_a_threshold_is_not_reached_but_passed() -> None:
     assert differing(execute(wrong.graph, net.spikes, EVERYTHING), found) > 0
 
 
+@pytest.mark.usefixtures("in_a_row")
 def test_without_the_reset_offset_samples_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     net = dense()
     monkeypatch.setattr(Timeline, "reset_step", lambda self, latency: 1 % self.period)
@@ -121,6 +136,7 @@ def test_a_du_that_is_off_by_one_in_lava_differs() -> None:
     assert differing(execute(net.graph, net.spikes, EVERYTHING), found) > 0
 
 
+@pytest.mark.usefixtures("in_a_row")
 def test_an_echo_that_dies_needs_no_second_run() -> None:
     net = recurrent(vth=600)
     found = on_lava(net)
@@ -128,14 +144,28 @@ def test_an_echo_that_dies_needs_no_second_run() -> None:
     assert found.meta["again"] < len(net.spikes) - 1
 
 
+@pytest.mark.usefixtures("in_a_row")
 def test_an_echo_that_lasts_is_found_and_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     net = self_sustaining()
     expected = execute(net.graph, net.spikes, EVERYTHING)
     found = on_lava(net)
     assert differing(expected, found) == 0
     assert found.meta["again"] == len(net.spikes) - 1
-    monkeypatch.setattr(Timeline, "clean", lambda self, *_: np.ones(self.samples, dtype=bool))
+    monkeypatch.setattr(Timeline, "clean", lambda self, *_: np.ones((self.samples, 1), dtype=bool))
     assert differing(expected, on_lava(net)) > 0
+
+
+def test_more_samples_than_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two copies, five samples: three slots, the last one half empty; one of them disturbed and run again."""
+    net = self_sustaining()
+    spikes = np.concatenate([net.spikes, net.spikes[:1]])
+    program = backend.lower(net.graph, LOIHI1)
+    size = sum(one.weights.size for one in program.data.synapses)
+    monkeypatch.setattr(runner, "WORK", 4 * size)
+    monkeypatch.setattr(runner, "MUCH_WORK", 4 * size)
+    found = backend.run(program, spikes, EVERYTHING)
+    assert found.meta["again"] == 3
+    assert differing(execute(net.graph, spikes, EVERYTHING), found) == 0
 
 
 def test_probes_select_what_is_recorded() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc_loihi.copies import copies_that_pay, widened
 from snnc_loihi.lowering import plan_of
 from snnc_loihi.timeline import QUIET, Timeline
-from unit.loihi.loihi_nets import biased, dense, recurrent, skipped
+from unit.loihi.loihi_nets import biased, convolutional, dense, recurrent, skipped
 
 
 def test_feed_forward_samples_follow_without_a_gap() -> None:
@@ -46,11 +47,11 @@ def test_only_a_spike_that_reaches_a_window_disturbs_it() -> None:
     plan = plan_of(recurrent().graph)
     line = Timeline(3, 4, 6, 18)
     quiet = {"a": np.zeros((18, 10), dtype=bool), "b": np.zeros((18, 3), dtype=bool)}
-    assert line.clean(plan, quiet).tolist() == [True, True, True]
+    assert line.clean(plan, quiet)[:, 0].tolist() == [True, True, True]
     for step, expected in ((6, [True, False, True]), (12, [True, True, False]), (5, [True] * 3), (7, [True] * 3)):
         spikes = {name: array.copy() for name, array in quiet.items()}
         spikes["a"][step, 3] = spikes["b"][step, 1] = True
-        assert line.clean(plan, spikes).tolist() == expected, f"a spike in device step {step}"
+        assert line.clean(plan, spikes)[:, 0].tolist() == expected, f"a spike in device step {step}"
 
 
 def test_what_happens_before_every_sample_disturbs_none() -> None:
@@ -59,6 +60,33 @@ def test_what_happens_before_every_sample_disturbs_none() -> None:
     spikes = {"a": np.zeros((18, 10), dtype=bool), "b": np.zeros((18, 3), dtype=bool)}
     spikes["a"][[0, 6, 12], 2] = True
     line = Timeline(3, 4, 6, 18)
-    assert line.clean(plan, spikes).tolist() == [True, True, True]
+    assert line.clean(plan, spikes)[:, 0].tolist() == [True, True, True]
     spikes["a"][12, 2] = False
-    assert line.clean(plan, spikes).tolist() == [True, True, False]
+    assert line.clean(plan, spikes)[:, 0].tolist() == [True, True, False]
+
+
+def test_copies_are_judged_one_by_one() -> None:
+    plan = plan_of(recurrent().graph)
+    spikes = {"a": np.zeros((18, 20), dtype=bool), "b": np.zeros((18, 6), dtype=bool)}
+    spikes["a"][6, 3] = spikes["a"][12, 10] = True
+    found = Timeline(3, 4, 6, 18).clean(plan, spikes, 2)
+    assert found.tolist() == [[True, True], [False, True], [True, False]]
+
+
+def test_copies_do_not_touch() -> None:
+    plan = widened(plan_of(convolutional().graph), 3)
+    one = plan_of(convolutional().graph)
+    matrix = plan.synapses[2].weights
+    assert np.array_equal(matrix[5:10, 48:96], one.synapses[2].weights)
+    assert np.count_nonzero(matrix) == 3 * np.count_nonzero(one.synapses[2].weights)
+    assert plan.synapses[1].window is not None
+    assert (plan.synapses[1].window.groups, plan.synapses[1].window.in_shape) == (6, (7, 7, 12))
+    assert plan.synapses[1].weights.shape == (18, 3, 3, 2)
+    assert plan.populations[0].size == 3 * one.populations[0].size
+
+
+def test_number_of_copies() -> None:
+    plan = plan_of(dense().graph)
+    size = 12 * 16 + 16 * 5
+    assert [copies_that_pay(plan, 50, work) for work in (0, size, 4 * size, 9 * size - 1, 1 << 30)] == [1, 1, 2, 2, 50]
+    assert copies_that_pay(plan_of(convolutional().graph), 1000, 1 << 30) == 63
