@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from snnc_spinnaker import arith
 from snnc_spinnaker.core import Core, Step
 from snnc_spinnaker.ring import Layout
 from snnc_spinnaker.rows import Row, parse
+from snnc_spinnaker.stdp import PlasticRow, Posts, Rule
 from snnc_spinnaker.words import Words
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -39,6 +41,7 @@ PRIMITIVES: dict[str, Callable[[Any, Any], Any]] = {
     "mul_accum_fixed": arith.mul_stdp,
     "stdp_mul16": arith.stdp_mul,
 }
+KINDS_OF_STDP: tuple[Literal["additive", "multiplicative"], ...] = ("additive", "multiplicative")
 RECORDED = ("v", "gsyn_exc", "gsyn_inh", "spikes")
 
 
@@ -124,7 +127,7 @@ def events_of(data: Arrays) -> dict[int, list[tuple[int, int]]]:
 
 
 def check_core(data: Arrays) -> Result:
-    """One core, driven by the recorded order of its packets."""
+    """One core with static synapses, driven by the recorded order of its packets."""
     core, rows, events, tally = core_of(data), rows_of(data), events_of(data), Tally()
     history: dict[str, list[Any]] = {key: [] for key in RECORDED if key in data}
     for time in range(int(data["n_steps"])):
@@ -135,7 +138,72 @@ def check_core(data: Arrays) -> Result:
             core.ring.row(time, rows[row].fixed, lag)
     for key, kept in history.items():
         tally.compare(key, np.array(kept), data[key])
+    check_host(data, words_of(data), "a", 0, tally)
+    if "final_row_words" in data:
+        tally.compare("final_row_words", data["row_words"], data["final_row_words"])
     return tally.result()
+
+
+def check_host(data: Arrays, words: Words, label: str, first: int, tally: Tally) -> None:
+    """The host's conversion of PyNN's floats to words."""
+    names = {"cm": "c_m", "v_rest": "v_rest", "tau_m": "tau_m", "i_offset": "i_offset", "v_reset": "v_reset",
+             "tau_refrac": "t_refrac"}  # fmt: skip
+    wanted = {name: words.column(column) for name, column in names.items()}
+    wanted["v_thresh"] = words.threshold
+    if words.kind == "exp":
+        wanted |= {"tau_syn_E": words.synapse[:, 0], "tau_syn_I": words.synapse[:, 2]}
+    for name, column in wanted.items():
+        values = data.get(f"float|{label}|{name}")
+        if values is not None:
+            tally.compare(f"host {name}", arith.to_accum(values[first : first + words.size]), column)
+
+
+def check_plastic(kind: Literal["additive", "multiplicative"], data: Arrays) -> Result:
+    """One core with pair STDP; weights and row headers after every step."""
+    core, rows, events, tally = core_of(data), rows_of(data), events_of(data), Tally()
+    luts = (data["lut_plus"].astype(np.int64), data["lut_minus"].astype(np.int64))
+    rule = Rule(kind, *luts, data["stdp_cfg"].astype(np.int64), core.shift, bool(data["stdp_backprop_delay"]))
+    posts = Posts(core.words.size)
+    plastic = {row: PlasticRow(rows[row], core.ring) for row in data["plastic_row"].tolist()}
+    history: dict[str, list[Any]] = {key: [] for key in (*RECORDED, "weights", "pre_time", "pre_trace") if key in data}
+    for time in range(int(data["n_steps"])):
+        step = recorded(core.step(time))
+        posts.spike(rule, time, np.flatnonzero(step["spikes"]))
+        for row, lag in events.get(time, []):
+            if row in plastic:
+                plastic[row].arrive(rule, posts, core.ring, time)
+            core.ring.row(time, rows[row].fixed, lag)
+        step["weights"] = np.array([padded(row.weight, data["weights"].shape[2]) for row in plastic.values()])
+        step["pre_time"] = np.array([row.time for row in plastic.values()])
+        step["pre_trace"] = np.array([row.trace for row in plastic.values()])
+        for key, kept in history.items():
+            kept.append(step[key])
+    for key, kept in history.items():
+        tally.compare(key, np.array(kept), data[key])
+    check_host(data, core.words, "a", 0, tally)
+    if "final_row_words" in data:
+        tally.compare("final_row_words", rows_after(data, plastic), data["final_row_words"])
+    return tally.result()
+
+
+def rows_after(data: Arrays, plastic: Mapping[int, PlasticRow]) -> npt.NDArray[Any]:
+    """Row words with the header and the weights that plastic rows have at the end."""
+    words = data["row_words"].astype("<u4")
+    for number, row in plastic.items():
+        start = int(data["row_offset"][number]) + 1
+        words[start : start + 2] = row.time, row.trace & 0xFFFF
+        halves = words[start + 2 :].view("<u2")
+        halves[: len(row.weight)] = row.weight
+    return words
+
+
+def padded(weights: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    return np.concatenate([weights, np.zeros(size - len(weights), dtype=weights.dtype)])
+
+
+def check_either(data: Arrays) -> Result:
+    """A file whose name does not tell the rule: the one that fits better."""
+    return min((check_plastic(kind, data) for kind in KINDS_OF_STDP), key=lambda result: sum(result[1].values()))
 
 
 def part(data: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
@@ -169,6 +237,7 @@ def check_network(data: Arrays) -> Result:
     for core, kept in zip(cores, history, strict=True):
         for key, values in kept.items():
             tally.compare(key, np.array(values), core[key])
+        check_host(data, words_of(core), str(core["label"]), int(core["first_neuron"]), tally)
     if "torch_input" in data:
         compare_with_float(data, cores, [np.array(kept["spikes"]) for kept in history], tally)
     return tally.result()
@@ -202,6 +271,9 @@ def compare_with_float(data: Arrays, cores: list[dict[str, Any]], emulated: list
 
 def recognise(name: str, data: Arrays) -> Checker | None:
     """What checks this file, or None if it is no recording of a SpiNNaker core."""
+    if "lut_plus" in data and "neuron_params" in data:
+        named = [kind for kind in KINDS_OF_STDP if kind in name]
+        return partial(check_plastic, named[0]) if len(named) == 1 else check_either
     if {"expulr_r", "kdivk_r"} <= set(data):
         return check_primitives
     if "n_cores" in data and "core0|neuron_params" in data:
