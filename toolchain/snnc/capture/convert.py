@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from snnc.capture import adapters
-from snnc.capture.double import Layout, private_copy
+from snnc.capture.double import Layout, check_numbers, private_copy
 from snnc.capture.functions import FUNCTIONS
 from snnc.capture.lower import Lowering
 from snnc.capture.output import by_element, find_output
@@ -55,13 +55,14 @@ def capture(module: nn.Module, example: Any) -> Captured:
         example: input [B, T, *shape]; 0/1 only means that the network takes spikes, else analog values.
 
     Raises:
-        ModelError: the module cannot run on the example.
+        ModelError: the module cannot run on the example, or holds NaN.
         UnsupportedError: something in it has no node; says what, where and what to do.
-        GraphError: a parameter is NaN or otherwise impossible.
+        GraphError: a parameter is impossible, such as a threshold <= 0.
     """
     if not isinstance(module, nn.Module):
         raise ModelError(f"capture takes a torch.nn.Module, not {type(module).__name__}")
     values = as_example(example)
+    check_numbers(module, "the model")
     shape, steps = values.shape[2:], values.shape[1]
     binary = bool(np.all((values == 0) | (values == 1)))
     if steps >= LEAST_STEPS:
@@ -102,7 +103,7 @@ class _Capture:
         layout, first = self._layout()
         taken = first if layout == "batch_time" else self._record(layout, 0)
         if taken.error is not None:
-            raise taken.error
+            raise self._unknown_leaf(taken) or taken.error
         low = self._lower(taken)
         _same_twice(taken, self._record(layout, 1))
         returned = low.output()
@@ -113,7 +114,11 @@ class _Capture:
 
         if not low.calls:
             raise self._no_neuron(low, returned)
-        output = find_output(low, by_element(returned) if layout == "step" else returned, depends)
+        try:
+            output = find_output(low, by_element(returned) if layout == "step" else returned, depends)
+        except UnsupportedError:
+            roller.check_counts()
+            raise
         templates = roller.templates(output)
         if not any("input" in sources(term) for term in templates.values()):
             raise UnsupportedError("the output does not depend on the input")
@@ -126,16 +131,41 @@ class _Capture:
         low = self._lower(first)
         if low.used_time:
             return "batch_time", first
-        return ("time_batch" if low.used_batch else "step"), first
+        if low.used_batch:
+            return "time_batch", first
+        self._check_single_step()
+        return "step", first
+
+    def _check_single_step(self) -> None:
+        """One call of a model without a time loop calls every neuron once."""
+        single = self._record("step", 0, steps=1)
+        leaves = [node.meta["path"] for node in single.graph.nodes if node.op == "call_module"]
+        for path in dict.fromkeys(leaves):
+            cell = isinstance(adapters.adapter_for(self.structure.get_submodule(path)), adapters.Cell)
+            if cell and leaves.count(path) > 1:
+                raise UnsupportedError(
+                    f"{path or 'the neuron'}: one call of the model calls it {leaves.count(path)} times without taking "
+                    "a step out of x. A loop that feeds the same x in every step should take x[:, t], the values "
+                    "repeated; a neuron that is used twice in a step needs a second module"
+                )
 
     def _lower(self, taken: Record) -> Lowering:
         return Lowering(self.structure, taken, FUNCTIONS, self.steps, self.binary).run()
 
-    def _record(self, layout: Layout, seed: int) -> Record:
+    def _record(self, layout: Layout, seed: int, steps: int | None = None) -> Record:
         batch = 3 if self.steps == 2 else 2
         noise = torch.Generator().manual_seed(seed)
         x = torch.rand((batch, self.steps, *self.shape), generator=noise, dtype=torch.float64)
-        return record(private_copy(self.module), x, layout, seed)
+        return record(private_copy(self.module), x[:, :steps], layout, seed)
+
+    def _unknown_leaf(self, taken: Record) -> UnsupportedError | None:
+        """The reason why a run failed if it called a module that nobody knows."""
+        for node in taken.graph.nodes:
+            if node.op == "call_module":
+                part = self.structure.get_submodule(node.meta["path"])
+                if adapters.adapter_for(part) is None:
+                    return adapters.unknown(node.meta["path"], part)
+        return None
 
     def _no_neuron(self, low: Lowering, returned: Any) -> SnncError:
         for path, part in self.structure.named_modules():

@@ -79,6 +79,18 @@ def private_copy(module: nn.Module) -> nn.Module:
     return twin
 
 
+def check_numbers(module: nn.Module, where: str) -> None:
+    """Refuses NaN and infinity in any parameter or buffer that is saved with the module.
+
+    Raises:
+        ModelError: names the tensor.
+    """
+    for name, tensor in module.state_dict().items():
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            count = int((~torch.isfinite(tensor)).sum())
+            raise ModelError(f"{where}: {name} is NaN or infinite in {count} of {tensor.numel()} places")
+
+
 def reset(module: nn.Module) -> None:
     """Puts every neuron at rest, and calls ``reset()`` of every module that has one without arguments."""
     for part in module.modules():

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from snnc.capture.double import check_numbers
 from snnc.errors import ModelError, SnncError
 from snnc.trace import Samples, check_samples
 
@@ -74,18 +75,6 @@ def split_spec(spec: str) -> tuple[Path, str]:
     if not file.endswith(".py"):
         raise ModelError(f"{spec}: a model is file.py or file.py:function")
     return Path(file), function
-
-
-def check_numbers(module: nn.Module, where: str) -> None:
-    """Refuses NaN and infinity in any parameter or buffer that is saved with the module.
-
-    Raises:
-        ModelError: names the tensor.
-    """
-    for name, tensor in module.state_dict().items():
-        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            count = int((~torch.isfinite(tensor)).sum())
-            raise ModelError(f"{where}: {name} is NaN or infinite in {count} of {tensor.numel()} places")
 
 
 def as_samples(given: Any, where: str) -> Samples:

@@ -49,14 +49,22 @@ class Roller:
             waiting += sources(found[path])
         return {path: found[path] for path in self.low.calls if path in found}
 
-    def _template(self, path: str) -> Term:
-        calls = self.low.calls[path]
-        name = path or "the neuron"
-        if len(calls) != self.low.steps:
+    def check_counts(self) -> None:
+        """Refuses neurons that are not called once per step."""
+        for path in self.low.calls:
+            self._check_count(path)
+
+    def _check_count(self, path: str) -> None:
+        count = len(self.low.calls[path])
+        if count != self.low.steps:
             raise UnsupportedError(
-                f"{name}: it is called {len(calls)} times for {self.low.steps} steps of input; a population takes one "
-                "step per call. Give every use a module of its own, and let the loop take each step of x once"
+                f"{path or 'the neuron'}: it is called {count} times for {self.low.steps} steps of input; a population "
+                "takes one step per call. Give every use a module of its own, and let the loop take each step of x once"
             )
+
+    def _template(self, path: str) -> Term:
+        name = path or "the neuron"
+        self._check_count(path)
         template = self._relative(path, self.last)
         if template.kind == "zero" or not sources(template):
             raise UnsupportedError(f"{name}: nothing that depends on the input or on spikes drives it")
@@ -183,20 +191,21 @@ class Builder:
 
     def _connect(self, term: Term, target: str) -> None:
         """An edge from the term to the target; nodes of the term are made when they are first needed."""
+        source, delay = self._source(term)
+        self.edges.append(Edge(source, target, delay))
+
+    def _source(self, term: Term) -> tuple[str, int]:
         if term.kind == "spikes":
-            self.edges.append(Edge(self.names[term.source], target, term.step))
-            return
-        self.edges.append(Edge(self._place(term), target))
+            return self.names[term.source], term.step
+        if id(term) not in self.made:
+            self.made[id(term)] = self._place(term)
+        return self.made[id(term)], 0
 
     def _place(self, term: Term) -> str:
-        if id(term) in self.made:
-            return self.made[id(term)]
         if term.op is None:
             raise UnsupportedError("a layer is driven by zeros in every step; feed it spikes or leave it out")
+        given = [self._source(part) for part in term.inputs]
         name = self.unique(term.op.label)
-        self.made[id(term)] = name
-        for part in term.inputs:
-            self._connect(part, name)
-        node = Add(name) if is_sum(term) else replace(term.op.node, name=name)
-        self.nodes.append(node)
+        self.edges += [Edge(source, name, delay) for source, delay in given]
+        self.nodes.append(Add(name) if is_sum(term) else replace(term.op.node, name=name))
         return name

@@ -247,6 +247,7 @@ def record(module: nn.Module, x: torch.Tensor, layout: Layout, seed: int) -> Rec
     recorder.wrap()
     try:
         with running(module), recorder:
+            torch.default_generator.manual_seed(seed)
             recorder.finish(forward(module, recorder.source(x), layout))
     except SnncError as error:
         recorder.record.error = error

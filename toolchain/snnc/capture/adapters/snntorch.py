@@ -108,7 +108,7 @@ def _memory(module: Any) -> States:
 def _states(module: Any, given: torch.Tensor, spikes: torch.Tensor) -> States:
     """What snnTorch calls mem is the membrane before a delayed reset; where the node resets at once, v is after it."""
     v = module.mem
-    reset = mechanism(module, "")
+    reset = _STATE_FUNCTIONS.get(getattr(module.state_function, "__name__", ""))
     if module.reset_delay and reset == "zero" and not _delay(module, reset):
         v = v * (1 - spikes)
     return {"v": v, "u": getattr(module, "syn", given)}
