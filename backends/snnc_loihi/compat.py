@@ -38,16 +38,6 @@ INSTALL = (
 _done: list[str] = []
 
 
-def installed() -> str | None:
-    """Version of lava-nc, or None; does not import it."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("lava-nc")
-    except PackageNotFoundError:
-        return None
-
-
 def activate() -> None:
     """Imports Lava with the shims above; does nothing the second time.
 

@@ -19,7 +19,7 @@ from snnc_loihi.timeline import Timeline
 CHUNK = 512
 MEMORY = 1 << 29
 """Bytes that one Lava run may record and play."""
-WORK = 1 << 19
+WORK = 1 << 20
 """Numbers that a step may touch in all copies of the network: beyond, a step takes longer than Lava's round trip."""
 MUCH_WORK = 1 << 24
 """The same for samples that run again: each further run costs a start."""

@@ -71,8 +71,8 @@ def test_payload_holds_the_registers() -> None:
     numbers = {key: value.tolist() for key, value in program.payload.items() if value.ndim == 0}
     assert numbers == {
         "a.du": 3095, "a.dv": 196, "a.vth": 300, "a.bias_exp": 0, "b.du": 4095, "b.dv": 1096, "b.vth": 150,
-        "b.bias_exp": 0, "f1.weight_exp": 0, "f1.num_weight_bits": 8, "f1.delay": 1, "f1.mixed": 1, "f2.mixed": 1, "f2.weight_exp": 1,
-        "f2.num_weight_bits": 5, "f2.delay": 1,
+        "b.bias_exp": 0, "f1.weight_exp": 0, "f1.num_weight_bits": 8, "f1.delay": 1, "f2.weight_exp": 1,
+        "f2.num_weight_bits": 5, "f2.delay": 1, "f1.mixed": 1, "f2.mixed": 1,
     }  # fmt: skip
     assert np.array_equal(program.payload["f1.w"], f1 * 2)
     assert np.all(program.payload["f2.w"] % 16 == 0)
