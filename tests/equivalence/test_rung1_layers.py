@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from snnc.capture import Captured, capture, probe
+from snnc.capture.probe import drives
 from snnc.ir import Affine, Concat, Conv, Flatten, Graph, Identity, Neuron, Pool, Scale
 from snnc.nn import LIF, CubaLIF, Recurrent
 from snnc_reference.execute import execute
@@ -127,6 +128,10 @@ CASES: dict[str, tuple[Callable[[], nn.Module], np.ndarray, type[Any], Callable[
         Neuron, lambda n: {"decay_v": np.asarray(n.decay_v) + 1e-6},
     ),
     "analog": (lambda: sequential(nn.Linear(6, 5), LIF(5)), example(6, analog=True), Affine, flip("weight")),
+    "weight-norm": (
+        lambda: sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 5)), LIF(5, threshold=0.3)), example(6),
+        Affine, lambda n: {"weight": np.asarray(n.weight) * 1.0001},
+    ),
     "conv1d": (
         lambda: sequential(nn.Conv1d(2, 4, 3, stride=2, padding=1, groups=2), LIF()), example(2, 9), Conv,
         lambda n: {"weight": np.asarray(n.weight)[..., ::-1]},
@@ -290,3 +295,14 @@ def test_a_state_that_differs_without_a_spike_that_differs_is_noticed() -> None:
     assert result.differing == 0
     assert result.worst_state_error > 1e-9
     assert not result.equal
+
+
+def test_our_own_drives_show_what_samples_do_not() -> None:
+    quiet = np.zeros((2, STEPS, 6), dtype=np.int8)
+    assert set(drives(quiet, analog=False)) == {"samples", "silent", "random", "strong"}
+    assert set(drives(quiet, analog=True)) == {"samples", "silent", "random", "strong", "negative"}
+    module = trained(nn.Sequential(nn.Linear(6, 5, bias=False), LIF(5)))
+    captured = capture(module, quiet)
+    wrong = replace(captured, graph=changed(captured.graph, Affine, flip("weight")))
+    result = probe(module, wrong, quiet, execute)
+    assert "drive 'random'" in result.first_difference

@@ -257,3 +257,48 @@ def test_recurrent_snntorch_neurons_are_refused_with_advice() -> None:
     module = nn.Sequential(nn.Linear(6, 7), snntorch.RLeaky(beta=0.9, linear_features=7, init_hidden=True))
     with pytest.raises(UnsupportedError, match=r"1: module type is snntorch\S*RLeaky.*Linear of your own"):
         capture(module, EXAMPLE)
+
+
+class Miswired(nn.Module):
+    """A loop that mixes up states."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(6, 4), nn.Linear(4, 4)
+        self.lif1, self.lif2 = snntorch.Leaky(beta=0.9), snntorch.Leaky(beta=0.9)
+        self.fault = fault
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, two = self.lif1.init_leaky(), self.lif2.init_leaky()
+        if self.fault == "start":
+            one = torch.ones(x.size(1), 4)
+        found = []
+        for x_t in x:
+            if self.fault == "restart":
+                one = torch.zeros(x.size(1), 4)
+            first, one = self.lif1(self.fc1(x_t), one * 0.5 if self.fault == "scaled" else one)
+            second, two = self.lif2(self.fc2(one if self.fault == "membrane" else first), two)
+            if self.fault == "swapped":
+                one, two = two, one
+            found.append(second)
+        return torch.stack(found)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("membrane", "fc2 is driven by the state 'mem' of lif1; only spikes travel between layers"),
+        ("swapped", "lif1: in step 1 its state 'mem' is another tensor; pass the 'mem' that step 0 returned"),
+        ("scaled", "driven by the state 'mem' of lif1|another tensor"),
+        ("start", "lif1: in step 0 its state 'mem' is a constant that is not zero; start from zero"),
+        ("restart", "lif1: in step 1 its state 'mem' is a constant, so that the state starts anew"),
+    ],
+)
+def test_states_only_go_back_to_their_neuron(fault: str, message: str) -> None:
+    with pytest.raises(UnsupportedError, match=message):
+        capture(Miswired(fault), EXAMPLE)
+
+
+def test_the_same_loop_without_a_fault_is_captured() -> None:
+    module = Miswired("none")
+    assert probe(module, capture(module, EXAMPLE), EXAMPLE, execute).equal

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import inspect
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,12 +137,13 @@ def user_line(error: BaseException) -> str:
     return f"at {frames[-1].filename}:{frames[-1].lineno}" if frames else "inside torch"
 
 
+@cache
 def is_user_file(filename: str) -> bool:
     """True for code that is neither torch's nor snnTorch's nor ours."""
     return not filename.startswith(_library_folders()) and not filename.startswith("<")
 
 
 def _library_folders() -> tuple[str, ...]:
-    packages = [sys.modules.get(name) for name in ("torch", "snntorch", "snnc.nn", "snnc.capture")]
-    files = [package.__file__ for package in packages if package is not None and package.__file__]
-    return tuple(str(Path(file).parent) + os.sep for file in files)
+    """Found without importing them: snnTorch need not be installed."""
+    specs = (importlib.util.find_spec(name) for name in ("torch", "snntorch", "snnc.nn", "snnc.capture"))
+    return tuple(str(Path(spec.origin).parent) + os.sep for spec in specs if spec is not None and spec.origin)

@@ -81,12 +81,14 @@ def as_samples(given: Any, where: str) -> Samples:
     """Calibration data: a dict, (spikes, labels) or spikes alone -> checked samples.
 
     Args:
-        given: ``{"spikes" | "values": [B, T, ...], "labels": [B]}``, a pair, or one array.
+        given: ``{"spikes" | "values": [B, T, ...], "labels": [B]}``, a pair, one array, or Samples.
         where: for messages.
 
     Raises:
         ModelError: it is none of these, or its numbers are not what they are called.
     """
+    if isinstance(given, Samples):
+        return given
     labels = None
     encoding = ""
     if isinstance(given, dict):

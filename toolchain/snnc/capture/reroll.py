@@ -6,6 +6,7 @@ from before the first step must have zeros there, or leave the term out if zeros
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from torch import nn
@@ -51,11 +52,11 @@ class Roller:
 
     def check_counts(self) -> None:
         """Refuses neurons that are not called once per step."""
-        for path in self.low.calls:
-            self._check_count(path)
+        leaves = Counter(n.meta["path"] for n in self.low.record.graph.nodes if n.op == "call_module")
+        for path in self.low.cells:
+            self._check_count(path, leaves[path])
 
-    def _check_count(self, path: str) -> None:
-        count = len(self.low.calls[path])
+    def _check_count(self, path: str, count: int) -> None:
         if count != self.low.steps:
             raise UnsupportedError(
                 f"{path or 'the neuron'}: it is called {count} times for {self.low.steps} steps of input; a population "
@@ -64,7 +65,7 @@ class Roller:
 
     def _template(self, path: str) -> Term:
         name = path or "the neuron"
-        self._check_count(path)
+        self._check_count(path, len(self.low.calls[path]))
         template = self._relative(path, self.last)
         if template.kind == "zero" or not sources(template):
             raise UnsupportedError(f"{name}: nothing that depends on the input or on spikes drives it")

@@ -139,8 +139,9 @@ class Recorder(TorchFunctionMode):
         before, after = adapter.memory(part), self.after.get(path)
         if after is not None and any(k not in before or not torch.equal(v, before[k]) for k, v in after.items()):
             raise UnsupportedError(
-                f"{path}: its state was changed between two steps (reset or overwritten). Reset states once, before "
-                "the first step; if forward resets in every call, put the loop over time inside forward"
+                f"{path or 'the neuron'}: its state was changed between two steps (reset or overwritten). Reset states "
+                "once, before the first step. If forward starts them anew in every call (init_leaky, utils.reset), put "
+                "the loop over time inside forward, after that"
             )
         out = run()
         self.after[path] = {k: v.clone() for k, v in adapter.memory(part).items()}
