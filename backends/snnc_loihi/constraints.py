@@ -25,6 +25,7 @@ from snnc.ir import (
     Pool,
     Readout,
 )  # fmt: skip
+from snnc.quantize.base import retime
 from snnc.target import Target
 from snnc_loihi.constraints_neuron import NEURON_CONSTRAINTS, span
 from snnc_loihi.lowering import MAX_DELAY
@@ -118,6 +119,49 @@ def delays_fit(graph: Graph, target: Target) -> Iterator[Violation]:
             yield Violation(node.name, "delay", str(node.steps), f"at most {MAX_DELAY}", fix)
 
 
+def silent_before_its_input(graph: Graph, target: Target) -> Iterator[Violation]:
+    """A biased population whose spikes are heard later does not fire before its input arrives.
+
+    A layer k steps deep runs k steps on its bias alone before its first input; its state is set to zero then, but a
+    spike it sent before is still heard over a connection with a delay (a recurrence, a delayed skip), and the float
+    network knows no such spike.
+    """
+    try:
+        _, latency = retime(graph, target.conventions.hop_delay)
+    except UnsupportedError:
+        return
+    for node in graph.neurons:
+        if _heard_later(graph, node.name) and _fires_alone(node, latency[node.name]):
+            found = f"{float(np.max(np.asarray(node.bias))):g}, which fires it before its input arrives"
+            fix = "Use a smaller bias, a slower rise, or no delay behind this layer."
+            yield Violation(node.name, "bias", found, "a membrane below threshold until then", fix)
+
+
+def _fires_alone(node: Neuron, steps: int) -> bool:
+    """True if the bias alone lifts the membrane to the threshold within ``steps`` steps from zero."""
+    v = np.zeros(node.shape)
+    for _ in range(steps):
+        v = np.asarray(node.decay_v) * v + np.asarray(node.bias)
+        if np.any(v >= np.asarray(node.threshold)):
+            return True
+    return False
+
+
+def _heard_later(graph: Graph, name: str) -> bool:
+    """True if a path from the population to a neuron has a delay of its own."""
+    waiting = [name]
+    seen: set[str] = set()
+    while waiting:
+        for edge in graph.outgoing(waiting.pop()):
+            node = graph[edge.target]
+            if edge.delay > 0 or isinstance(node, Delay):
+                return True
+            if not isinstance(node, POPULATIONS) and node.name not in seen:
+                seen.add(node.name)
+                waiting.append(node.name)
+    return False
+
+
 def _carries_neurons(graph: Graph, node: Node) -> bool:
     """True if spikes of neurons reach the node's output."""
     seen: set[str] = set()
@@ -140,4 +184,5 @@ CONSTRAINTS = (
     bias_on_neurons,
     one_weighted_layer,
     delays_fit,
+    silent_before_its_input,
 )

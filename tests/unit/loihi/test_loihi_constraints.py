@@ -114,6 +114,15 @@ def test_delays() -> None:
     assert broken(edge) == {"delays_fit"}
 
 
+def test_a_bias_that_fires_before_the_input_is_refused_only_if_it_is_heard() -> None:
+    loop = net(lif={"bias": 1.5})
+    assert broken(loop) == set(), "without a delayed path the early spike is lost in the reset"
+    nodes, edges = (*loop.nodes, Affine("back", np.eye(4))), (*loop.edges, Edge("lif", "back", 1), Edge("back", "lif"))
+    assert broken(Graph(nodes, edges)) == {"silent_before_its_input"}
+    quiet = Graph(nodes, edges).replace_node(replace(loop.neurons[0], bias=0.9))
+    assert broken(quiet) == set(), "the first layer waits one step: 0.9 stays below the threshold"
+
+
 def test_a_loop_without_neurons_is_reported_not_followed() -> None:
     graph = net()
     edges = (Edge("in", "sum"), Edge("sum", "sum", 1), Edge("sum", "fc"), Edge("fc", "lif"), Edge("lif", "out"))
@@ -131,7 +140,7 @@ def test_all_violations_are_collected() -> None:
 
 
 def test_rules_are_documented_and_tested() -> None:
-    tested = {*NEURONS, *LAYERS, "delays_fit"}
+    tested = {*NEURONS, *LAYERS, "delays_fit", "silent_before_its_input"}
     assert tested == {c.__name__ for c in LOIHI1.constraints}
     for constraint in LOIHI1.constraints:
         text = inspect.getdoc(constraint) or ""
