@@ -3,29 +3,32 @@
 Spikes carry no amplitude, so weights, threshold and bias of one layer may be multiplied together by any gain. The
 search tries, for every exponent of the weight format, gains from half to almost three times the one at which no
 weight clips, the step of weights that lie on a grid already, and the largest gain that the registers allow. It takes
-the one whose error (see fit.py) is smallest; the first wins a tie. It uses no random number and no clock.
+the one whose error (see fit.py) is smallest; the first wins a tie. Then it tries multiples of that gain, with the same
+exponents, on recorded spikes (see forced.py) and follows them if the number of wrong spikes falls by more than chance:
+by more than two square roots of it. It uses no random number and no clock.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from snnc.errors import UnsupportedError, Violation
-from snnc.ir import FloatArray, Graph, Neuron, to_fixed
+from snnc.ir import FloatArray, Graph, Neuron, Node, to_fixed
 from snnc.quantize.base import Calibration, QuantizeOptions
 from snnc.quantize.bounds import ranges
 from snnc.quantize.fit import Cell, Load, cell, load
+from snnc.quantize.forced import Forced
 from snnc.quantize.groups import Group, Weighted
+from snnc.quantize.limits import by_channel, limits, pattern
 from snnc.quantize.profile import ShiftProfile
 from snnc.quantize.signals import rates, signals
 
 FACTORS = tuple(2.0 ** (k / 8) for k in (0, *(s * k for k in range(1, 9) for s in (-1, 1)), 9, 10, 11))
+MULTIPLES = tuple(2.0 ** (k / 4) for k in (-2, -1, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16))
 FINE = tuple(2.0 ** (k / 32) for k in (-3, -2, -1, 1, 2, 3))
-NUDGE = 1 - 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,7 @@ class Search:
     cells: tuple[Cell, ...]
     pattern: FloatArray = field(default_factory=lambda: np.ones(()))
     limit: FloatArray = field(default_factory=lambda: np.full((1,), math.inf))
+    forced: Forced | None = None
     seen: dict[tuple[str, float], FloatArray] = field(default_factory=dict)
 
     @property
@@ -74,7 +78,48 @@ class Search:
         exponents = {item.name: self._exponent(item, unit) for item in self.loads}
         if per_channel and self.group.channelwise and self.profile.per_channel and self.cells:
             unit = self._channels(float(best), exponents)
-        return Scale(unit, exponents, {item.name: item.signed for item in self.loads})
+        return self._tried(Scale(unit, exponents, {item.name: item.signed for item in self.loads}))
+
+    def _tried(self, scale: Scale) -> Scale:
+        """The best multiple of the gain on recorded spikes, or the gain itself if none is clearly better."""
+        start = self._wrong(scale)
+        if not start:
+            return scale
+        best, fewest = scale, start - 2 * math.sqrt(start)
+        for factor in MULTIPLES:
+            other = self._multiple(scale, factor)
+            count = None if other is None else self._wrong(other)
+            if other is not None and count is not None and count < fewest:
+                best, fewest = other, count
+        return best
+
+    def _multiple(self, scale: Scale, factor: float) -> Scale | None:
+        """The scale times a factor, all exponents lowered together until the registers hold it; None if they do not."""
+        unit, exponents = scale.unit * factor, dict(scale.exponents)
+        while np.any(unit > self.limit * (1 + 1e-12)):
+            if not exponents or min(exponents.values()) <= self.profile.exponents[0]:
+                return None
+            unit, exponents = unit / 2, {name: e - 1 for name, e in exponents.items()}
+        return Scale(unit, exponents, scale.signed)
+
+    def _wrong(self, scale: Scale) -> int | None:
+        """Wrong spikes of the group on recorded spikes, or None if it cannot be run on them."""
+        if self.forced is None or not self.cells:
+            return None
+        gain = scale.unit * self.to_value
+        nodes: dict[str, Node] = {}
+        for item in self.loads:
+            node = self.forced.graph[item.name]
+            assert isinstance(node, Weighted)
+            fmt = self.profile.weight_format(self.bits, scale.exponents[item.name], signed=item.signed)
+            weight = to_fixed(item.weight * item.shaped(gain), fmt).to_float() / item.shaped(gain)
+            nodes[item.name] = replace(node, weight=weight)
+        for found in self.cells:
+            node = found.node
+            column = gain.reshape(-1, *(1,) * (len(node.shape) - 1)) if gain.ndim else gain
+            threshold = to_fixed(np.asarray(node.threshold) * column, self.profile.threshold).to_float() / column
+            nodes[node.name] = replace(node, threshold=threshold)
+        return self.forced.wrong(self.group.neurons, nodes)
 
     def _candidates(self) -> list[float]:
         """Gains worth trying, those that need no exponent first."""
@@ -86,7 +131,7 @@ class Search:
                 fit = float(item.fit(fmt, self.pattern, per_channel=False)) / self.to_value
                 if math.isfinite(fit):
                     steps = [fmt.step / item.grid / self.to_value] if item.grid and not self.pattern.ndim else []
-                    found += [*steps, *(fit * NUDGE * factor for factor in FACTORS)]
+                    found += [*steps, *(fit * factor for factor in FACTORS)]
         ceiling = self._ceiling()
         if math.isfinite(ceiling):
             found += [ceiling, ceiling * 2.0**-0.5, 2.0 ** math.floor(math.log2(ceiling))]
@@ -121,7 +166,7 @@ class Search:
         """1 / threshold**2, per channel if the group has channels."""
         if not self.cells:
             return np.ones(())
-        each = [_by_channel(c.node, np.asarray(c.node.threshold), np.min) for c in self.cells]
+        each = [by_channel(c.node, np.asarray(c.node.threshold), np.min) for c in self.cells]
         if not self.group.channelwise:
             return np.asarray(min(float(e.min()) for e in each) ** -2.0)
         return np.asarray(np.min(np.stack(each), axis=0) ** -2.0)
@@ -159,25 +204,19 @@ class Search:
             fmt = self.profile.weight_format(self.bits, exponents[item.name], signed=item.signed)
             fit = item.fit(fmt, np.ones(()), per_channel=True) / self.to_value
             fit = np.where(np.isfinite(fit), fit, layer)
-            tried += [fit * NUDGE * factor for factor in FACTORS]
+            tried += [fit * factor for factor in FACTORS]
         tried = [np.minimum(unit, self.limit) for unit in tried]
         scores = np.stack([np.broadcast_to(self._score(unit, exponents), (size,)) for unit in tried])
         return np.asarray(np.stack(tried)[np.argmin(scores, axis=0), np.arange(size)])
-
-
-def _by_channel(node: Neuron, value: FloatArray, reduce: Callable[..., FloatArray]) -> FloatArray:
-    """A parameter reduced to one value per channel (C,)."""
-    spread = np.broadcast_to(value, node.shape).reshape(node.shape[0], -1)
-    return np.asarray(reduce(spread, axis=1))
 
 
 def _cell_error(found: Cell, unit: FloatArray, profile: ShiftProfile, to_value: float) -> FloatArray:
     """Squared relative error of the threshold plus that of the drift of the bias, per channel (C,)."""
     node = found.node
     gain = unit * to_value
-    threshold = _by_channel(node, np.asarray(node.threshold), np.min)
+    threshold = by_channel(node, np.asarray(node.threshold), np.min)
     off = to_fixed(threshold * gain, profile.threshold).to_float() / gain - threshold
-    bias = _by_channel(node, np.asarray(node.bias), np.max)
+    bias = by_channel(node, np.asarray(node.bias), np.max)
     raw = np.abs(np.ldexp(bias * gain, profile.bias.frac))
     top = min(profile.bias.maximum, -profile.bias.minimum or profile.bias.maximum)
     shift = np.clip(np.ceil(np.log2(np.maximum(raw.max(), 1.0) / top)), *profile.bias_exponents)
@@ -186,68 +225,13 @@ def _cell_error(found: Cell, unit: FloatArray, profile: ShiftProfile, to_value: 
     return np.asarray((off**2 + (shaky * found.drift) ** 2) / threshold**2)
 
 
-def limits(group: Group, profile: ShiftProfile, loads: Iterable[Load], cells: Iterable[Cell]) -> FloatArray:
-    """Largest state units per 1.0 that threshold, bias, accumulator and state registers allow, per channel."""
-    c = profile.conventions
-    state = float((1 << (c.state_bits - 1)) - 1)
-    room = float(profile.accumulator_peak or (1 << (c.accumulator_bits - 1)) - 1)
-    size = max((found.node.shape[0] for found in cells), default=1) if group.channelwise else 1
-    limit = np.full(size, math.inf)
-
-    def hold(value: FloatArray, most: float) -> None:
-        nonlocal limit
-        with np.errstate(divide="ignore"):
-            each = np.where(value > 0, most / np.where(value > 0, value, 1.0), math.inf)
-        limit = np.minimum(limit, each if group.channelwise else each.min())
-
-    unit = 2.0**c.state_frac
-    top_bias = unit * min(profile.bias.maximum, -profile.bias.minimum or profile.bias.maximum) * profile.bias.step
-    for found in cells:
-        node = found.node
-        hold(
-            _by_channel(node, np.asarray(node.threshold), np.max),
-            unit * profile.threshold.maximum * profile.threshold.step,
-        )
-        hold(_by_channel(node, np.abs(np.asarray(node.bias)), np.max), top_bias * 2.0 ** profile.bias_exponents[1])
-        hold(found.peak_x, room)
-        hold(found.peak_state, state)
-        for key in ("v_init", "v_reset"):
-            hold(_by_channel(node, np.abs(np.asarray(getattr(node, key))), np.max), state)
-    for item in loads:
-        if item.bias is not None:
-            hold(np.abs(item.bias), top_bias)
-    return limit
-
-
-def pattern(group: Group, profile: ShiftProfile, cells: Iterable[Cell]) -> FloatArray:
-    """Relative gain per channel that makes the thresholds of a population one number, where a target needs that.
-
-    Raises:
-        UnsupportedError: thresholds differ where the weights cannot follow.
-    """
-    varied = [c.node for c in cells if np.unique(np.asarray(c.node.threshold)).size > 1]
-    if profile.per_channel or not varied:
-        return np.ones(())
-    node = varied[0]
-    threshold = np.broadcast_to(np.asarray(node.threshold), node.shape).reshape(node.shape[0], -1)
-    even = bool(np.all(threshold == threshold[:, :1]))
-    found = float(threshold.max()) / threshold[:, 0]
-    for other in (c.node for c in cells):
-        scaled = _by_channel(other, np.asarray(other.threshold), np.max) * (found if group.channelwise else 1.0)
-        even = even and bool(np.allclose(scaled, scaled[0], rtol=1e-12, atol=0.0))
-    if not (even and group.channelwise):
-        fix = "Train one threshold per layer (or per channel, with weights that feed no other population)."
-        allowed = f"one per population on {profile.target}"
-        raise UnsupportedError(str(Violation(node.name, "threshold", "different between neurons", allowed, fix)))
-    return np.asarray(found)
-
-
 def search(
     graph: Graph, found: Iterable[Group], calibration: Calibration, options: QuantizeOptions, profile: ShiftProfile
 ) -> dict[Group, Scale]:
     """The gain of every group."""
     known = signals(graph, rates(graph, calibration.trace.spikes))
     span = ranges(graph)
+    forced = Forced.of(graph, calibration)
     bits = profile.width(options.weight_bits)
     scales: dict[Group, Scale] = {}
     for group in found:
@@ -258,5 +242,6 @@ def search(
         cells = tuple(cell(node, calibration, span, profile.safety) for node in neurons)
         one = pattern(group, profile, cells)
         limit = limits(group, profile, loads, cells)
-        scales[group] = Search(group, profile, bits, loads, cells, one, limit).run(per_channel=options.per_channel)
+        found_scale = Search(group, profile, bits, loads, cells, one, limit, forced)
+        scales[group] = found_scale.run(per_channel=options.per_channel)
     return scales
