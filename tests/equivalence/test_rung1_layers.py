@@ -257,21 +257,22 @@ def test_the_comparison_is_noticed(fires: str) -> None:
 def test_layers_become_the_nodes_that_they_are() -> None:
     captured = capture(CASES["flatten-dropout-identity"][0](), example(1, 5, 5))
     kinds = {node.name: node.kind for node in captured.graph.nodes}
-    assert kinds == {"input": "input", "0": "conv", "1": "neuron", "2": "identity", "3": "identity", "4": "flatten",
-                     "5": "affine", "6": "neuron", "output": "readout"}  # fmt: skip
+    assert kinds == {"input": "input", "conv2d0": "conv", "lif1": "neuron", "dropout2d2": "identity",
+                     "identity3": "identity", "flatten4": "flatten",
+                     "linear5": "affine", "lif6": "neuron", "output": "readout"}  # fmt: skip
     origins = [n.origin for n in captured.graph.nodes if isinstance(n, Identity)]
     assert origins == ["dropout", "identity"]
     assert any(isinstance(n, Flatten) for n in captured.graph.nodes)
     assert captured.graph.inputs[0].encoding == "spikes"
     assert captured.graph.output is not None
-    assert captured.graph.output.name == "6"
-    assert dict(captured.populations) == {"1": "1", "6": "6"}
+    assert captured.graph.output.name == "lif6"
+    assert dict(captured.populations) == {"lif1": "1", "lif6": "6"}
     assert capture(CASES["analog"][0](), example(6, analog=True)).graph.inputs[0].encoding == "direct"
 
 
 def test_parameters_are_the_trained_float32_exactly() -> None:
     module = trained(nn.Sequential(nn.Linear(6, 5), LIF(5)))
-    node = capture(module, example(6)).graph["0"]
+    node = capture(module, example(6)).graph["linear0"]
     assert isinstance(node, Affine)
     assert np.array_equal(np.asarray(node.weight), module[0].weight.detach().numpy().astype(np.float64))
 
@@ -282,7 +283,7 @@ def test_the_difference_is_told_with_both_membranes() -> None:
     wrong = replace(captured, graph=changed(captured.graph, Affine, flip("weight")))
     result = probe(module, wrong, example(6), execute)
     assert result.differing > 0
-    assert "drive 'samples', step 0, population 1" in result.first_difference
+    assert "drive 'samples', step 0, population lif1" in result.first_difference
     assert "v torch" in result.first_difference
     assert result.compared == 5 * STEPS * (3 + 4 + 4 + 4)
 

@@ -134,7 +134,7 @@ def test_the_step_itself_its_sequence_and_recurrent_agree() -> None:
     found = capture(wrapped, EXAMPLE)
     assert probe(wrapped, found, EXAMPLE, execute).equal
     assert anonymous(found.graph) == anonymous(capture(plain, EXAMPLE).graph)
-    assert dict(found.populations) == {"step_1_neuron": "step.1.neuron", "step_3": "step.3"}
+    assert dict(found.populations) == {"recurrent1_neuron": "step.1.neuron", "lif3": "step.3"}
     plain.rec.bias.data += 0.01
     assert anonymous(capture(plain, EXAMPLE).graph) != anonymous(found.graph)
 

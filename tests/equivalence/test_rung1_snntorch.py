@@ -129,7 +129,7 @@ def test_per_neuron_and_learned_parameters() -> None:
     module = nn.Sequential(nn.Linear(6, 7), lif)
     module[0].weight.data *= 3
     captured = capture(module, EXAMPLE)
-    node = captured.graph["1"]
+    node = captured.graph["leaky1"]
     assert isinstance(node, Neuron)
     assert np.asarray(node.decay_v).min() == 0
     assert np.asarray(node.decay_v).max() == 1

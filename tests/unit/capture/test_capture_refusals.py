@@ -72,7 +72,7 @@ def test_no_neuron_at_all() -> None:
 
 
 def test_a_linear_layer_after_the_last_neuron() -> None:
-    with pytest.raises(UnsupportedError, match=r"the model returns 2, which are not spikes"):
+    with pytest.raises(UnsupportedError, match=r"the model returns linear2, which are not spikes"):
         capture(nn.Sequential(nn.Linear(3, 2), LIF(2), nn.Linear(2, 2)), example(3))
 
 
@@ -155,9 +155,9 @@ def test_strangers_register_adapters() -> None:
     module = net(nn.Linear(3, 2), Halve())
     module[0].weight.data *= 5
     captured = capture(module, example(3))
-    assert captured.graph["1"].kind == "affine"
+    assert captured.graph["halve1"].kind == "affine"
     assert probe(module, captured, example(3), execute).equal
-    wrong = replace(captured, graph=captured.graph.replace_node(Affine("1", np.eye(2))))
+    wrong = replace(captured, graph=captured.graph.replace_node(Affine("halve1", np.eye(2))))
     assert not probe(module, wrong, example(3), execute).equal
 
 
@@ -221,6 +221,6 @@ def test_dropout_that_stays_active_is_refused() -> None:
 
 def test_dropout_modules_are_identities() -> None:
     captured = capture(net(nn.Dropout(0.9)), example(3))
-    node = captured.graph["0"]
+    node = captured.graph["dropout0"]
     assert isinstance(node, Identity)
     assert node.origin == "dropout"

@@ -46,7 +46,7 @@ def test_a_file_with_a_module_beside_it(tmp_path: Path, capsys: pytest.CaptureFi
     assert model.samples.spikes.dtype == np.int8
     assert model.samples.labels is not None
     assert model.samples.labels.tolist() == [0, 1]
-    assert capture(model.module, model.samples.spikes).graph["0"].kind == "affine"
+    assert capture(model.module, model.samples.spikes).graph["linear0"].kind == "affine"
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "building\n"), "a user's prints must not mix with the command's output"
     assert sys.path == before

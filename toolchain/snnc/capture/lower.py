@@ -10,6 +10,7 @@ from torch import fx, nn
 from torch.fx.node import map_aggregate
 
 from snnc.capture import adapters
+from snnc.capture.names import node_name
 from snnc.capture.tracer import Record
 from snnc.capture.values import INPUT, MAX_DEPTH, Const, Many, Op, Opaque, Seq, Shape, State, Term, Terms, Value
 from snnc.errors import SnncError, UnsupportedError
@@ -164,7 +165,7 @@ class Lowering:
     def _layer(self, path: str, module: nn.Module, adapter: adapters.Layer, given: Term) -> Term:
         made = self.made[len(self.made) - self._own_axes(given) :]
         site = self.site(path or type(module).__name__.lower(), given, made)
-        label = path.replace(".", "_") or site.path
+        label = node_name(self.module, path) or site.path
         key = ("module", path, given.shape, given.binary and adapter.needs_binary)
         if self.made[:1] != self.shape_of()[:1]:
             raise self.refuse(f"{path} changes the batch axis from {self.shape_of()} to {self.made}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from snnc.capture.lower import Lowering
+from snnc.capture.names import node_name
 from snnc.capture.values import INPUT, Shape, Term, Terms, addends, describe, is_sum
 from snnc.errors import UnsupportedError
 from snnc.ir import Add, Edge, Graph, Input, Neuron, Node, Readout
@@ -166,7 +167,7 @@ class Builder:
         self.names[INPUT] = INPUT
         for path in templates:
             fallback = type(self.module.get_submodule(path)).__name__.lower()
-            self.names[path] = self.unique(path.replace(".", "_") or fallback)
+            self.names[path] = self.unique(node_name(self.module, path) or fallback)
         for path, term in templates.items():
             neuron = self._neuron(path, term.shape)
             for part in addends(term):
