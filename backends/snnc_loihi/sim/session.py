@@ -104,6 +104,10 @@ class Session(Runtime):  # type: ignore[misc]
             self._is_running = self._is_started = False
             self._messaging_infrastructure = None
 
+    def stop(self) -> None:
+        """What Lava's processes call when they are collected, possibly long after the run: :meth:`close` again."""
+        self.close()
+
 
 def _end(actor: Any, patience: float) -> None:
     multiprocessing.Process.join(actor, patience)

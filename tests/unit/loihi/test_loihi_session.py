@@ -79,6 +79,14 @@ def test_lava_leaves_no_handlers_and_no_processes_behind() -> None:
     assert not ProcessServer().processes
 
 
+def test_a_run_ends_a_program_silently() -> None:
+    code = (
+        "from snnc_loihi import backend; from unit.loihi.loihi_nets import EVERYTHING, dense; net = dense();"
+        "p = backend.lower(net.graph, backend.targets[0]); backend.run(p, net.spikes[:1, :2], EVERYTHING); print('done')"
+    )
+    assert python(code).strip() == "done", "Lava's processes are collected when Python ends: not a word of theirs"
+
+
 def run_with(failing: Any) -> Any:
     compat.activate()
     from snnc_loihi.sim.network import simulate
