@@ -71,7 +71,10 @@ DAMAGED: dict[str, tuple[Callable[[ModelProto], Any], str]] = {
     "endless shape": (lambda m: edit(m, big_layers), "out of range|allowed is"),
     "unknown convention": (lambda m: edit(m, lambda h: h["conventions"].__setitem__("x", 1)), "damaged"),
     "unsupported convention": (
-        lambda m: edit(m, lambda h: h["conventions"].__setitem__("current_overflow", "explode")), "cannot execute",
+        lambda m: edit(m, lambda h: h["conventions"].__setitem__("current_overflow", "refuse")), "cannot execute",
+    ),
+    "unknown overflow": (
+        lambda m: edit(m, lambda h: h["conventions"].__setitem__("current_overflow", "explode")), "'explode', allowed",
     ),
     "other compare": (lambda m: edit(m, node_field(2, "fires", "gt")), "not what the description stands for"),
     "an extra key": (lambda m: edit(m, lambda h: h.__setitem__("x", 1)), "metadata is not what"),

@@ -82,7 +82,8 @@ def test_lava_leaves_no_handlers_and_no_processes_behind() -> None:
 def test_a_run_ends_a_program_silently() -> None:
     code = (
         "from snnc_loihi import backend; from unit.loihi.loihi_nets import EVERYTHING, dense; net = dense();"
-        "p = backend.lower(net.graph, backend.targets[0]); backend.run(p, net.spikes[:1, :2], EVERYTHING); print('done')"
+        "program = backend.lower(net.graph, backend.targets[0]);"
+        "backend.run(program, net.spikes[:1, :2], EVERYTHING); print('done')"
     )
     assert python(code).strip() == "done", "Lava's processes are collected when Python ends: not a word of theirs"
 

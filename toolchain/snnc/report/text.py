@@ -199,7 +199,7 @@ def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
         used = {target: {key: (int(a), int(b)) for key, (a, b) in found["utilization"].items()}}
         if used[target]:
             parts.append(utilization_table(used))
-        changed = [n for n in found["notes"] if n["clipped"] or n["zeroed"] or n["rounded"]]
+        changed = [n for n in found.get("notes", ()) if n["clipped"] or n["zeroed"] or n["rounded"]]
         keys = ("node", "quantity", "format", "count", "clipped", "zeroed", "rounded")
         lines = [(*(n[key] for key in keys), words.number(n["worst"], 3)) for n in changed]
         heads = ("node", "quantity", "format", "numbers", "clipped", "zeroed", "rounded", "largest error")
