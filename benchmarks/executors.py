@@ -23,7 +23,8 @@ from snnc.backend import discover
 from snnc.capture import load_model
 from snnc.config import Config
 from snnc.formats import onnx_file
-from snnc.pipeline import compile_source, open_source
+from snnc.pipeline import compile_source
+from snnc.sources import open_source
 from snnc.trace import Probes
 
 ROOT = Path(__file__).resolve().parent.parent

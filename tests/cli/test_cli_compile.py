@@ -215,3 +215,13 @@ def test_calibration_data_can_be_given(snnc: Any, digits_data: Path, tmp_path: P
     ran = snnc("compile", MODEL, "--data", wrong, "-o", tmp_path / "out2")
     assert ran.code == 2
     assert not (tmp_path / "out2").exists()
+
+
+def test_options_that_would_do_nothing_are_refused(snnc: Any, tmp_path: Path) -> None:
+    ran = snnc("compile", MODEL, "--dt", 0.001, "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert "--dt" in ran.err
+    assert snnc("compile", MODEL, "--reset", "sideways", "-o", tmp_path / "out").code == 2
+    ran = snnc("compile", MODEL, "--allow", "magic", "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert "magic" in ran.err

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +29,10 @@ Folder = Annotated[Path, typer.Argument(help="folder that `snnc compile` wrote")
 TargetOption = Annotated[list[str] | None, typer.Option("--target", "-t", help="target name; may be repeated")]
 DataOption = Annotated[Path | None, typer.Option("--data", help=".npz with spikes [B, T, ...] and optional labels")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="snnc.toml (default: the one in this folder)")]
+AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="approximation that a target may use")]
+DtOption = Annotated[float | None, typer.Option("--dt", help="seconds per step, where a file leaves it open")]
+ResetOption = Annotated[str | None, typer.Option("--reset", help="subtract or zero, where a file leaves it open")]
+DecayOption = Annotated[str | None, typer.Option("--decay", help="euler or exact, where a file leaves it open")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -58,10 +60,16 @@ def compile_(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write (default out/NAME)")] = None,
     weight_bits: Annotated[int | None, typer.Option(help="width of weights, 2 to 16")] = None,
     per_channel: Annotated[bool | None, typer.Option(help="one gain per channel where allowed")] = None,
+    allow: AllowOption = None,
+    dt: DtOption = None,
+    reset: ResetOption = None,
+    decay: DecayOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make integers for the generic target and every --target, with evidence."""
-    choices = commands.Choices(tuple(target or ()), config, data, weight_bits, per_channel)
+    choices = commands.Choices(
+        tuple(target or ()), config, data, weight_bits, per_channel, tuple(allow or ()), dt, reset, decay
+    )
     _do(lambda screen: commands.compile_(screen, model, choices, output, json))
 
 
@@ -71,10 +79,16 @@ def check(
     target: TargetOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    allow: AllowOption = None,
+    dt: DtOption = None,
+    reset: ResetOption = None,
+    decay: DecayOption = None,
     json: JsonOption = False,
 ) -> None:
     """Hold every node against every target and list all violations. Exit code 3 if there is one."""
-    choices = commands.Choices(tuple(target or ()), config, data)
+    choices = commands.Choices(
+        tuple(target or ()), config, data, allow=tuple(allow or ()), dt=dt, reset=reset, decay=decay
+    )
     _do(lambda screen: commands.check(screen, model, choices, json))
 
 
@@ -177,9 +191,4 @@ def _do(verb: Callable[[Screen], int]) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the command ``snnc``."""
-    try:
-        return app(args=arguments)
-    except BrokenPipeError:
-        # The reader of our output has gone (`snnc inspect D | head`); nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return app(args=arguments)

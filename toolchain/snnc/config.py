@@ -29,12 +29,29 @@ class CompileConfig:
         weight_bits: 2 to 16; 0 takes each target's default.
         per_channel: one gain per output channel where a target allows it.
         passes: passes in order, with options as ``name{key=value}``; empty means the default order.
+        allow: approximations that targets may use where they would refuse (see ``snnc targets show``).
     """
 
     targets: tuple[str, ...] = ()
     weight_bits: int = 0
     per_channel: bool = False
     passes: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """``[model]``: what a file of another tool leaves open.
+
+    Attributes:
+        dt: seconds per step; 0 means that the file says it or needs none.
+        reset: ``subtract`` or ``zero``; empty means that the file says it.
+        decay: ``euler`` (1 - dt/tau) or ``exact`` (exp(-dt/tau)); empty takes the file's custom.
+    """
+
+    dt: float = 0.0
+    reset: str = ""
+    decay: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Config:
     """The whole file."""
 
     compile: CompileConfig = field(default_factory=CompileConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
@@ -116,8 +134,8 @@ def parse_config(data: Mapping[str, Any], where: str = NAME) -> Config:
     _known(where, "section", data, [f.name for f in fields(Config)])
     sections: dict[str, Any] = {}
     for name, cls in (
-        ("compile", CompileConfig), ("calibration", CalibrationConfig), ("verify", VerifyConfig),
-        ("budget", BudgetConfig),
+        ("compile", CompileConfig), ("model", ModelConfig), ("calibration", CalibrationConfig),
+        ("verify", VerifyConfig), ("budget", BudgetConfig),
     ):  # fmt: skip
         table = data.get(name, {})
         if not isinstance(table, dict):
@@ -142,7 +160,7 @@ def _section(where: str, name: str, cls: type[Any], table: Mapping[str, Any]) ->
             values[key] = value
         elif isinstance(want, float) and isinstance(value, (int, float)):
             values[key] = float(value)
-        elif isinstance(want, int) and isinstance(value, int):
+        elif isinstance(want, (int, str)) and isinstance(value, type(want)):
             values[key] = value
         else:
             raise ConfigError(f"{where}: {key} is {type(want).__name__}, not {value!r}")
@@ -162,10 +180,15 @@ def _checked(name: str, section: Any) -> Any:
         ("verify", "samples"): (1, 1_000_000),
         ("budget", "accuracy_points"): (0, 100),
         ("budget", "spike_mismatch"): (0, 1),
+        ("model", "dt"): (0, 3600),
     }
     for (where, key), (low, high) in limits.items():
         if where == name and not low <= getattr(section, key) <= high:
             raise ConfigError(f"[{name}] {key} is {getattr(section, key)}, allowed is {low:g} to {high:g}")
+    for key, words in (("reset", ("", "subtract", "zero")), ("decay", ("", "euler", "exact"))):
+        if name == "model" and getattr(section, key) not in words:
+            allowed = " or ".join(words[1:])
+            raise ConfigError(f"[model] {key} is {getattr(section, key)!r}, allowed is {allowed}")
     if name == "compile" and section.weight_bits not in (0, *range(2, 17)):
         raise ConfigError(
             f"[compile] weight_bits is {section.weight_bits}, allowed is 2 to 16 (0: the target's default)"
@@ -186,6 +209,8 @@ targets = [{listed}]
 weight_bits = {c.compile.weight_bits}
 # One gain per output channel instead of one per layer, where a target allows it.
 per_channel = {str(c.compile.per_channel).lower()}
+# Approximations that a target may use where it would refuse; `snnc targets show NAME` lists what each knows.
+allow = []
 
 [calibration]
 # Samples of the model's example() (or of --data) that choose the gains.

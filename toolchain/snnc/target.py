@@ -39,6 +39,7 @@ class Target:
         quantize: makes the integers of this target.
         prepare: passes that this target needs after the common ones (such as moving biases), run before its
             constraints are checked.
+        allowances: approximations by name (such as ``hard-reset``) that a user may allow where a rule refuses.
         weight_bits: smallest and largest weight width.
         per_channel: true if neurons of one layer may have different gains.
         energy: picojoules by event, with the source in the key's text; empty if none is known.
@@ -52,6 +53,7 @@ class Target:
     constraints: tuple[Constraint, ...]
     quantize: Quantizer
     prepare: tuple[Pass, ...] = ()
+    allowances: Mapping[str, Pass] = field(default_factory=dict)
     weight_bits: tuple[int, int] = (2, 16)
     per_channel: bool = False
     energy: Mapping[str, float] = field(default_factory=dict)

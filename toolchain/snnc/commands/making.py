@@ -18,8 +18,9 @@ from snnc.folder import json_bytes, write_folder
 from snnc.ir import Graph
 from snnc.passes import DEFAULT
 from snnc.passes.base import run_passes
-from snnc.pipeline import GENERIC, Compilation, compile_source, open_source
+from snnc.pipeline import GENERIC, Compilation, check_allowed, compile_source, preparation
 from snnc.report import html, text
+from snnc.sources import open_source
 from snnc.target import Target
 from snnc.target import check as violations_of
 from snnc.trace import write_atomic
@@ -36,6 +37,10 @@ class Choices:
     data: Path | None = None
     weight_bits: int | None = None
     per_channel: bool | None = None
+    allow: tuple[str, ...] = ()
+    dt: float | None = None
+    reset: str | None = None
+    decay: str | None = None
 
     def resolve(self, screen: Screen, registry: Registry) -> Config:
         """The configuration: file, then options; target names are checked before any work."""
@@ -44,8 +49,10 @@ class Choices:
             path = Path(NAME)
             screen.note(f"using {NAME} of this folder")
         config = load_config(path).override(
-            "compile", targets=self.targets or None, weight_bits=self.weight_bits, per_channel=self.per_channel
-        )
+            "compile", targets=self.targets or None, weight_bits=self.weight_bits, per_channel=self.per_channel,
+            allow=self.allow or None,
+        ).override("model", dt=self.dt, reset=self.reset, decay=self.decay)  # fmt: skip
+        check_allowed(config.compile.allow, registry)
         for name in config.compile.targets:
             registry.target(name)
         return config
@@ -112,7 +119,7 @@ def check(screen: Screen, model: str, choices: Choices, as_json: bool) -> int:
     source = open_source(model, choices.data, config, registry.reference)
     graph, _ = run_passes(source.graph, DEFAULT)
     names = choices.targets or tuple(registry.targets)
-    found = {name: _violations(graph, registry.targets[name][1]) for name in names}
+    found = {name: _violations(graph, registry.targets[name][1], config.compile.allow) for name in names}
     nodes = [
         {"name": n.name, "type": n.kind, "shape": list(graph.shapes[n.name])}
         for n in (graph[name] for name in graph.order)
@@ -131,8 +138,8 @@ def check(screen: Screen, model: str, choices: Choices, as_json: bool) -> int:
     return 3 if any(found.values()) else 0
 
 
-def _violations(graph: Graph, target: Target) -> tuple[Violation, ...]:
-    ready, _ = run_passes(graph, target.prepare)
+def _violations(graph: Graph, target: Target, allow: tuple[str, ...] = ()) -> tuple[Violation, ...]:
+    ready, _ = run_passes(graph, preparation(target, allow))
     return violations_of(ready, target)
 
 

@@ -88,6 +88,7 @@ def describe_target(found: Target, backend: str) -> dict[str, Any]:
         "conventions": asdict(found.conventions),
         "formats": {key: str(fmt) for key, fmt in found.formats.items()},
         "limits": {key: asdict(limit) for key, limit in found.limits.items()},
+        "allowances": {key: type(step).__doc__ or "" for key, step in found.allowances.items()},
         "rules": [{"rule": rule(c), "manual": introspect.getdoc(c) or ""} for c in found.constraints],
     }
 
