@@ -143,10 +143,14 @@ def inspect(folder: Folder, json: JsonOption = False) -> None:
 
 
 @targets_app.callback(invoke_without_command=True)
-def targets(context: typer.Context, json: JsonOption = False) -> None:
+def targets(
+    context: typer.Context,
+    json: JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print all of them as a page")] = False,
+) -> None:
     """List every target."""
     if context.invoked_subcommand is None:
-        _do(lambda screen: commands.targets(screen, json))
+        _do(lambda screen: commands.targets(screen, json, markdown))
 
 
 @targets_app.command("show")

@@ -15,7 +15,7 @@ from snnc.backend import discover
 from snnc.commands.screen import Screen
 from snnc.ir import Fixed
 from snnc.passes import DEFAULT
-from snnc.report import text
+from snnc.report import targets_page, text
 from snnc.target import Target, rule
 
 
@@ -53,8 +53,12 @@ def inspect(screen: Screen, folder: Path, as_json: bool) -> int:
     return 0
 
 
-def targets(screen: Screen, as_json: bool) -> int:
+def targets(screen: Screen, as_json: bool, as_markdown: bool) -> int:
     """Lists every target."""
+    if as_markdown:
+        every = sorted(discover().targets.items())
+        screen.line(targets_page.page(describe_target(target, backend.name) for _, (backend, target) in every).rstrip())
+        return 0
     rows = [
         {"name": name, "backend": backend.name, "summary": target.summary}
         for name, (backend, target) in discover().targets.items()
