@@ -46,10 +46,13 @@ def binary_spikes(graph: Graph, target: Target) -> Iterator[Violation]:
 def hard_reset(graph: Graph, target: Target) -> Iterator[Violation]:
     """A spike sets the membrane to zero.
 
-    Loihi 1 subtracts nothing from the membrane and cannot leave it alone. Train with the hard reset.
+    Loihi 1 subtracts nothing from the membrane and cannot leave it alone. Train with the hard reset, take Loihi 2,
+    or give ``--allow hard-reset``: the pass replaces the soft reset, and the report says how many spikes that changed.
     """
-    fix = "Train with reset to zero (hard reset)."
-    yield from _neurons(graph, "reset_v", lambda n: n.reset_v not in ("zero", "value") and n.reset_v, "zero", fix)
+    fixes = {"subtract": "Train with reset to zero, take loihi2, or measure the error of --allow hard-reset."}
+    for node in graph.neurons:
+        if node.reset_v not in ("zero", "value"):
+            yield Violation(node.name, "reset_v", node.reset_v, "zero", fixes.get(node.reset_v, "Train with a reset."))
 
 
 def reset_to_zero(graph: Graph, target: Target) -> Iterator[Violation]:

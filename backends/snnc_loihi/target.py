@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from snnc.errors import InputError, Violation
 from snnc.ir import Conventions, Format, Graph
-from snnc.passes import AddWeights, BiasToSource, MoveBias
+from snnc.passes import AddWeights, BiasToSource, HardenReset, MoveBias
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 from snnc.quantize.shift import ShiftProfile, quantize_shift
 from snnc.target import Limit, Target
-from snnc_loihi import cores, neurons
+from snnc_loihi import neurons
 from snnc_loihi.constraints import CONSTRAINTS
 from snnc_loihi.grid import EXPONENTS, WIDTHS
 from snnc_loihi.lowering import MAX_DELAY
 
 DAVIES = "Davies et al., IEEE Micro 38(1):82-99, 2018, doi 10.1109/MM.2018.112130359"
 NENGO = "nengo-loihi 1.1.0 (Apache-2.0; drove the chip)"
+UNSURE = f"{NENGO}, whose authors mark the number as to be checked"
 LAVA = "lava-nc 0.10.0 (BSD-3 process models)"
 BRIAN = "brian2-loihi 0.5.2 (MIT) and Michaelis et al., Front. Neuroinform. 16:1015624, 2022"
 
@@ -80,11 +81,15 @@ LOIHI1 = Target(
         "state": Format(24, 0, overflow="saturate_symmetric"),
     },
     limits={
-        "neuro cores": Limit(cores.CORES, "per chip", DAVIES),
-        "compartments": Limit(cores.COMPARTMENTS, "per core", f"{DAVIES}; {NENGO}"),
-        "synaptic memory": Limit(cores.WORDS, "64-bit words per core", NENGO),
-        "input axons": Limit(cores.AXONS, "per core", NENGO),
+        "chips": Limit(16384, "that can be addressed", DAVIES),
+        "neuro cores": Limit(128, "per chip", DAVIES),
+        "compartments": Limit(1024, "per core", f"{DAVIES}; {NENGO}"),
+        "synaptic memory": Limit(16384, "64-bit words per core", NENGO),
+        "input axons": Limit(4096, "per core", NENGO),
         "output axons": Limit(4096, "per core", NENGO),
+        "decay profiles": Limit(32, "different decays (u and v) per core", UNSURE),
+        "threshold profiles": Limit(8, "different thresholds per core; sources say 8 to 16", UNSURE),
+        "synapse formats": Limit(8, "per core; sources say 8 to 16", UNSURE),
         "weight bits": Limit(8, "0 to 6 or 8; the sign takes one", NENGO),
         "weight exponent": Limit(EXPONENTS.stop - 1, "power of two (-8 to 7; snnc uses 0 to 7)", f"{BRIAN}; {NENGO}"),
         "delay": Limit(MAX_DELAY, "steps", f"{BRIAN}; {NENGO}"),
@@ -96,6 +101,7 @@ LOIHI1 = Target(
     constraints=CONSTRAINTS,
     quantize=quantize,
     prepare=(MoveBias(), BiasToSource(), AddWeights()),
+    allowances={HardenReset.name: HardenReset()},
     weight_bits=PROFILE.weight_bits,
     per_channel=PROFILE.per_channel,
 )

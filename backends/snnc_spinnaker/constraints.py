@@ -96,11 +96,13 @@ def hard_reset(graph: Graph, target: Target) -> Iterator[Violation]:
     """A spike resets the membrane to a value, at once, and leaves the current alone.
 
     The chip stores V_reset into V in the step of the spike. It cannot subtract the threshold, wait a step, keep V, or
-    clear the synaptic current. Train with a hard reset, or deploy soft resets to a target that has them.
+    clear the synaptic current. Train with a hard reset, deploy soft resets to a target that has them, or give
+    ``--allow hard-reset``: the pass replaces the soft reset, and the report says how many spikes that changed.
     """
     for node in graph.neurons:
         if node.reset_v not in ("zero", "value"):
-            fix = "Train with a hard reset."
+            soft = node.reset_v == "subtract"
+            fix = "Train with a hard reset" + (", or measure the error of --allow hard-reset." if soft else ".")
             yield Violation(node.name, "reset_v", node.reset_v, f"zero or value on {target.name}", fix)
         if node.reset_delay:
             yield Violation(node.name, "reset_delay", str(node.reset_delay), "0", "Reset in the step of the spike.")

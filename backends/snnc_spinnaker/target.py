@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnc.passes import AddWeights, BiasToSource
+from snnc.passes import AddWeights, BiasToSource, HardenReset
 from snnc.target import Limit, Target
 from snnc_spinnaker.constraints import CONSTRAINTS
 from snnc_spinnaker.quantize import ACCUM, CONVENTIONS, DECAY_U, GAIN_U, WEIGHT_BITS, WEIGHT_FORMAT, quantize
@@ -38,6 +38,7 @@ SPINNAKER1 = Target(
     constraints=CONSTRAINTS,
     quantize=quantize,
     prepare=(AddWeights(), BiasToSource()),
+    allowances={HardenReset.name: HardenReset()},
     weight_bits=WEIGHT_BITS,
     per_channel=True,
 )

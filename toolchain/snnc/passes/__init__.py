@@ -17,13 +17,15 @@ from snnc.passes.drop_identity import DropIdentity
 from snnc.passes.fold_gain import FoldGain
 from snnc.passes.fold_rest import FoldRest
 from snnc.passes.fuse_batch_norm import FuseBatchNorm
+from snnc.passes.harden_reset import HardenReset
 from snnc.passes.move_bias import MoveBias
 
 DEFAULT: tuple[Pass, ...] = (DropIdentity(), FuseBatchNorm(), AverageToSum(), FoldGain(), FoldRest())
 KNOWN: Mapping[str, type[Any]] = {
     kind.name: kind
     for kind in (
-        AddWeights, AverageToSum, BiasToSource, DropIdentity, FoldGain, FoldRest, FuseBatchNorm, MoveBias,
+        AddWeights, AverageToSum, BiasToSource, DropIdentity, FoldGain, FoldRest, FuseBatchNorm, HardenReset,
+        MoveBias,
     )
 }  # fmt: skip
 
@@ -38,6 +40,7 @@ __all__ = [
     "FoldGain",
     "FoldRest",
     "FuseBatchNorm",
+    "HardenReset",
     "MoveBias",
     "Pass",
     "Preserves",

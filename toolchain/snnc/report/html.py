@@ -96,8 +96,8 @@ def _head(data: PageData) -> str:
     else:
         lines = "".join(f"<li>{text(line)}</li>" for line in words.failures(found))
         verdict = f'<p class="verdict fail">FAIL</p><ul class="failures">{lines}</ul>'
-    worst = words.worst_line(found)
-    tail = f'<p class="lead">{text(worst[:1].upper() + worst[1:])}.</p>' if worst else ""
+    remarks = [words.worst_line(found), *words.approximations(found)]
+    tail = "".join(f'<p class="lead">{text(line[:1].upper() + line[1:])}.</p>' for line in remarks if line)
     return f'<h1>{text(data.title)}</h1>{verdict}<p class="lead">{text(count)}</p>{tail}'
 
 

@@ -64,7 +64,7 @@ def ladder_table(evidence: Evidence) -> Table:
     """Every rung that was climbed."""
     headers = ("rung", "comparison", "target", "compared", "differing", "result")
     rows = [
-        (r.rung, r.sides, r.target or "all", f"{r.compared:,}", f"{r.differing:,}", words.verdict(r.passed))
+        (r.rung, r.sides, r.target or "all", f"{r.compared:,}", f"{r.differing:,}", words.outcome(r))
         for r in evidence.rungs
     ]
     return simple_table(headers, rows, "Ladder", "rllrrl")
@@ -109,6 +109,22 @@ def utilization_table(utilization: Mapping[str, Mapping[str, tuple[int, int]]]) 
     return simple_table(("target", "resource", "used", "of", "share"), rows, "Resources", "llrrr")
 
 
+def row_table(title: str, rows: Sequence[Mapping[str, Any]], most: int = 64) -> Table:
+    """A back end's own table, such as one row per core.
+
+    Args:
+        title: above the table.
+        rows: column -> text, number or pair (used, max); all with the same columns.
+        most: rows that are shown; JSON output has all of them.
+    """
+    headers = list(rows[0])
+    lines = [tuple(words.amount(row[key]) for key in headers) for row in rows[:most]]
+    if len(rows) > most:
+        lines.append((f"and {len(rows) - most:,} more", *("" for _ in headers[1:])))
+    numbers = "".join("l" if isinstance(rows[0][key], str) else "r" for key in headers)
+    return simple_table(headers, lines, title.capitalize(), numbers)
+
+
 def verdict_line(evidence: Evidence) -> Text:
     """The result in one line, and below it what failed."""
     if evidence.passed:
@@ -127,6 +143,7 @@ def evidence_parts(evidence: Evidence) -> list[RenderableType]:
     worst = words.worst_line(evidence)
     if worst:
         parts.append(Text(worst))
+    parts += [Text(line, style="yellow") for line in words.approximations(evidence)]
     return [*parts, verdict_line(evidence)]
 
 
@@ -199,6 +216,7 @@ def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
         used = {target: {key: (int(a), int(b)) for key, (a, b) in found["utilization"].items()}}
         if used[target]:
             parts.append(utilization_table(used))
+        parts += [row_table(title, rows) for title, rows in found.get("tables", {}).items() if rows]
         changed = [n for n in found.get("notes", ()) if n["clipped"] or n["zeroed"] or n["rounded"]]
         keys = ("node", "quantity", "format", "count", "clipped", "zeroed", "rounded")
         lines = [(*(n[key] for key in keys), words.number(n["worst"], 3)) for n in changed]

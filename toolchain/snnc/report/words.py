@@ -17,6 +17,13 @@ def number(value: float | None, digits: int = 4) -> str:
     return NONE if finite is None else f"{finite:.{digits}g}"
 
 
+def amount(value: object) -> str:
+    """A cell of a back end's table: a text, a number, or ``used / max``."""
+    if isinstance(value, (list, tuple)):
+        return " / ".join(amount(part) for part in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def share(part: int, whole: int) -> str:
     """A part in percent that never rounds something to nothing."""
     if not whole:
@@ -32,6 +39,24 @@ def share(part: int, whole: int) -> str:
 def verdict(passed: bool) -> str:
     """``pass`` or ``FAIL``."""
     return "pass" if passed else "FAIL"
+
+
+def outcome(rung: Rung) -> str:
+    """``pass``, ``FAIL``, or ``approximated (1.25 %)`` for a pass that may change spikes and did."""
+    if rung.passed and rung.rung == 2 and rung.differing:
+        return f"approximated ({share(rung.differing, rung.compared)})"
+    return verdict(rung.passed)
+
+
+def approximations(evidence: Evidence) -> list[str]:
+    """One sentence per pass that changed spikes with the user's leave, with how many."""
+    found = (r for r in evidence.rungs if r.rung == 2 and r.passed and r.differing)
+    lines = (
+        f"approximated: {r.right.removeprefix('after ')} changed {r.differing:,} of {r.compared:,} spike bins "
+        f"({share(r.differing, r.compared)})"
+        for r in found
+    )
+    return list(dict.fromkeys(lines))
 
 
 def rungs_of(rungs: Sequence[Rung], target: str) -> str:
@@ -99,7 +124,7 @@ def ladder_rows(evidence: Evidence) -> list[tuple[str, ...]]:
             f"{r.compared:,}",
             f"{r.differing:,}",
             r.when,
-            verdict(r.passed),
+            outcome(r),
         )
         for r in evidence.rungs
     ]
