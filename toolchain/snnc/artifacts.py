@@ -64,6 +64,7 @@ def build_files(build: Build) -> dict[str, bytes]:
         "scales": {name: _array_json(scale) for name, scale in sorted(build.quantized.scales.items())},
         "notes": notes_json(build.quantized.notes),
         "utilization": {key: list(pair) for key, pair in build.program.utilization.items()},
+        "tables": {title: [dict(row) for row in rows] for title, rows in build.program.tables.items()},
         "passes": [asdict(entry) for entry in build.history],
     }
     return {

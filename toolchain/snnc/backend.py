@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -32,6 +32,8 @@ class Program:
         payload: the numbers that the chip (or its model) is loaded with.
         utilization: resource -> (used, max).
         data: whatever else the back end needs to run it; not written to files.
+        tables: what else there is to know of the program, such as one row per core: title -> rows of texts, numbers
+            and pairs (used, max). The rows of a table have the same keys.
     """
 
     backend: str
@@ -40,10 +42,13 @@ class Program:
     payload: Mapping[str, npt.NDArray[Any]]
     utilization: Mapping[str, tuple[int, int]]
     data: Any = None
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "payload", MappingProxyType(dict(self.payload)))
         object.__setattr__(self, "utilization", MappingProxyType(dict(self.utilization)))
+        tables = {title: tuple(MappingProxyType(dict(row)) for row in rows) for title, rows in self.tables.items()}
+        object.__setattr__(self, "tables", MappingProxyType(tables))
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnc.errors import DoesNotFitError, UnsupportedError
+from snnc.errors import UnsupportedError
 from snnc.ir import (
     Add,
     Affine,
@@ -26,9 +26,10 @@ from snnc.ir import (
     Node,
     Pool,
 )
-from snnc_loihi import backend, cores
+from snnc_loihi import backend
 from snnc_loihi.lowering import plan_of
 from snnc_loihi.paths import compose, paths_into
+from snnc_loihi.synapse_memory import conv_pairs
 from snnc_loihi.target import LOIHI1
 from snnc_reference.execute import execute
 from unit.loihi.loihi_nets import (
@@ -238,35 +239,6 @@ def test_integers_of_another_target_are_refused() -> None:
         backend.lower(other, LOIHI1)
 
 
-def test_worked_example_of_synaptic_memory() -> None:
-    """784-256-10 with 8-bit weights: 36 words per axon, two cores of 128 neurons; then 2 words per axon."""
-    assert cores.words_of(np.array([256, 10, 0, 64, 65]), 8).tolist() == [36, 2, 0, 9, 10]
-    ones = np.ones((256, 784), dtype=np.int64)
-    net = chain(
-        Input("in", (784,)), Affine("f", fixed(ones, Format(8, -7))), neuron("a", 256),
-        Affine("g", fixed(np.ones((10, 256), dtype=np.int64), Format(8, -7))), neuron("b", 10),
-    )  # fmt: skip
-    plan = plan_of(net)
-    assert cores.cores_of(plan.populations[0], plan) == cores.Cores(2, 128, 14112, 784)
-    assert cores.cores_of(plan.populations[1], plan) == cores.Cores(1, 10, 512, 256)
-
-
-def test_networks_beyond_one_chip_do_not_fit() -> None:
-    wide = chain(
-        Input("in", (4097,)), Affine("f", fixed(np.ones((3, 4097), dtype=np.int64), Format(8, -7))), neuron("a", 3)
-    )
-    with pytest.raises(DoesNotFitError, match="4097 input axons"):
-        backend.lower(wide, LOIHI1)
-    tall = Input("in", (1, 400, 400))
-    many = chain(
-        tall, Conv("c", fixed([[[[1]]]], Format(8, -7)), None, (1, 1), (0, 0), (1, 1)), neuron("a", tall.shape)
-    )
-    with pytest.raises(DoesNotFitError) as caught:
-        backend.lower(many, LOIHI1)
-    assert caught.value.exit_code == 4
-    assert "neuro cores is 157, allowed is 128" in str(caught.value)
-
-
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_conv_synapses_are_counted_like_those_of_the_matrix(stride: int, groups: int) -> None:
@@ -278,7 +250,7 @@ def test_conv_synapses_are_counted_like_those_of_the_matrix(stride: int, groups:
     one = plan_of(net).synapses[0]
     assert one.window is not None
     matrix, _ = compose(net, paths_into(net, "a")[0])
-    into, out = cores.conv_pairs(one.window, one.weights)
+    into, out = conv_pairs(one.window, one.weights)
     counted = np.zeros_like(matrix)
     np.add.at(counted, (out, into), 1)
     assert np.array_equal(counted, matrix != 0)

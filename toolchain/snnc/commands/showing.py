@@ -44,6 +44,7 @@ def inspect(screen: Screen, folder: Path, as_json: bool) -> int:
             "steps_behind": graph.depth,
             "nodes": nodes,
             "utilization": account["utilization"],
+            "tables": account.get("tables", {}),
             "notes": account["notes"],
         }
     if as_json:
