@@ -11,7 +11,8 @@ from snnc.errors import UnsupportedError
 from snnc.ir import Fixed, FixedGraph
 from snnc.target import Target
 from snnc.trace import Probes, Trace
-from snnc_reference.execute import execute, refusals
+from snnc_reference.execute import execute
+from snnc_reference.refusals import refusals
 from snnc_reference.targets import GENERIC
 
 name = "reference"

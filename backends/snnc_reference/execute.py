@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.errors import TraceError, UnsupportedError, Violation
+from snnc.errors import TraceError, UnsupportedError
 from snnc.ir import (
-    Add,
+    POPULATIONS,
     Affine,
+    Atrlif,
     Concat,
     Conv,
     Conventions,
@@ -20,7 +21,6 @@ from snnc.ir import (
     FixedGraph,
     Flatten,
     Graph,
-    Identity,
     Input,
     Network,
     Neuron,
@@ -30,79 +30,45 @@ from snnc.ir import (
     Scale,
 )  # fmt: skip
 from snnc.trace import Probes, Trace
-from snnc_reference import linear, neuron_closed, neuron_euler, neuron_float
+from snnc_reference import linear, populations
+from snnc_reference.refusals import refusals
+
+__all__ = ["Run", "execute", "refusals"]
 
 Array = npt.NDArray[Any]
+Added = Mapping[tuple[str, str], Array]
 FLOAT = Conventions()
-
-
-def refusals(network: Network) -> tuple[Violation, ...]:
-    """Everything in the network that this executor does not implement, by name."""
-    found: list[Violation] = []
-    known = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Scale, Delay, Neuron, Readout)
-    fixed = isinstance(network, FixedGraph)
-    for node in network.nodes:
-        if not isinstance(node, known):
-            found.append(Violation(node.name, "node type", node.kind, "a type that the reference executes"))
-        elif fixed and isinstance(node, Scale):
-            found.append(Violation(node.name, "node type", "scale", "none in integers", "Fuse it into weights."))
-        elif fixed and isinstance(node, Pool) and node.pooling == "avg":
-            found.append(Violation(node.name, "pooling", "avg", "sum or max", "Run the pass average-to-sum."))
-        elif isinstance(node, Neuron):
-            found += _neuron_refusals(node, network)
-    return tuple(found)
-
-
-def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
-    allowed: dict[str, Any] = {
-        "fire_from": "updated", "leak": "exp", "adaptation": (), "output": "binary", "one_shot": False, "schedule": (),
-    }  # fmt: skip
-    if isinstance(network, FixedGraph) and network.conventions.membrane == "closed_form":
-        allowed |= {"reset_delay": 0, "reset_u": False}
-        if node.reset_v not in ("zero", "value"):
-            return [Violation(node.name, "reset_v", node.reset_v, "zero or value under closed_form")]
-    if node.reset_delay not in (0, 1):
-        return [Violation(node.name, "reset_delay", str(node.reset_delay), "0 or 1")]
-    return _factor_refusals(node, network) + [
-        Violation(node.name, key, str(getattr(node, key)), str(want), "The reference does not execute it yet.")
-        for key, want in allowed.items()
-        if getattr(node, key) != want
-    ]
-
-
-def _factor_refusals(node: Neuron, network: Network) -> list[Violation]:
-    """The integer euler step has no gains and rests at zero; a graph that says otherwise means something else."""
-    if not isinstance(network, FixedGraph) or network.conventions.membrane != "euler":
-        return []
-    params = {key: value for key, value in node.params().items() if isinstance(value, Fixed)}
-    return [
-        Violation(node.name, key, "another number", f"{want:g}", "Fold it before quantization.")
-        for key, want in (("gain_u", 1.0), ("gain", 1.0), ("v_rest", 0.0))
-        if np.any(params[key].to_float() != want)
-    ]
 
 
 class Run:
     """One run over a batch: node outputs with their history, neuron states, recordings."""
 
     def __init__(
-        self, network: Network, spikes: Array, probes: Probes, forced: Mapping[str, Array] | None = None
+        self,
+        network: Network,
+        spikes: Array,
+        probes: Probes,
+        forced: Mapping[str, Array] | None = None,
+        added: Added | None = None,
     ) -> None:
         found = refusals(network)
         if found:
             raise UnsupportedError.of(*found)
         self.network = network
         self.fixed = isinstance(network, FixedGraph)
-        self.conventions = network.conventions if isinstance(network, FixedGraph) else FLOAT
+        self.rules = network.conventions if isinstance(network, FixedGraph) else None
+        self.conventions = self.rules or FLOAT
         self.latency = dict(network.latency) if isinstance(network, FixedGraph) else {}
         self.depth = network.depth if isinstance(network, FixedGraph) else 0
         self.dtype: type[Any] = np.int64 if self.fixed else np.float64
         self.batch, self.steps = spikes.shape[:2]
-        self.spikes, self.probes, self.forced = spikes, probes, dict(forced or {})
+        self.spikes, self.probes = spikes, probes
+        self.forced, self.added = dict(forced or {}), _checked(network, added, (self.batch, self.steps + self.depth))
         self.split = self.conventions.synapse == "split"
         self.history: dict[str, dict[int, Array]] = {node.name: {} for node in network.nodes}
         self.memory = {n.name: max((e.delay for e in network.outgoing(n.name)), default=0) for n in network.nodes}
-        self.state: dict[str, Any] = {node.name: self._start(node) for node in network.neurons}
+        stateful = [node for node in network.populations if isinstance(node, populations.STATEFUL)]
+        self.state: dict[str, Any] = {node.name: populations.start(node, self.rules, self.batch) for node in stateful}
         self.shift = {node.name: self._ring_shift(node) for node in network.neurons} if self.split else {}
         self.recorded: dict[str, Array] = {}
         self.states: dict[tuple[str, str], Array] = {}
@@ -114,13 +80,6 @@ class Run:
                 self._advance(self.network[name], step)
         target = self.network.target if isinstance(self.network, FixedGraph) else "float"
         return Trace(backend, target, self.recorded, self.states)
-
-    def _start(self, node: Neuron) -> Any:
-        if not self.fixed:
-            return neuron_float.start(node, self.batch)
-        if self.conventions.membrane == "closed_form":
-            return neuron_closed.start(node, self.conventions, self.batch)
-        return neuron_euler.start(node, self.conventions, self.batch)
 
     def _ring_shift(self, node: Neuron) -> int:
         """Ring unit to state unit; one unit for all weights into a population."""
@@ -136,7 +95,7 @@ class Run:
         kept = self.history[node.name]
         kept[step] = out
         kept.pop(step - self.memory[node.name] - 1, None)
-        if isinstance(node, (Input, Neuron)):
+        if isinstance(node, POPULATIONS):
             self._record(node, step, out)
 
     def _source(self, node: Input, step: int) -> Array:
@@ -166,8 +125,8 @@ class Run:
             return self._concat(node, step)
         shape = self.network.shapes[self.network.incoming(node.name)[0].source]
         x = sum(arriving[1:], arriving[0]) if arriving else np.zeros((self.batch, *shape), dtype=self.dtype)
-        if isinstance(node, Neuron):
-            return self._neuron(node, step, x)
+        if isinstance(node, populations.STATEFUL):
+            return self._population(node, step, x)
         if isinstance(node, (Affine, Conv)):
             return self._weighted(node, x)
         if isinstance(node, Pool):
@@ -223,33 +182,27 @@ class Run:
         bias = node.bias.aligned(self.conventions.state_frac) if isinstance(node.bias, Fixed) else node.bias
         return np.asarray(bias).reshape(1, -1, *(1,) * (ndim - 2))
 
-    def _neuron(self, node: Neuron, step: int, x: Array) -> Array:
+    def _population(self, node: Node, step: int, x: Array) -> Array:
         if self.fixed and self.conventions.aligned_start and step == self.latency.get(node.name, 0):
-            self.state[node.name] = self._start(node)
-        state = self.state[node.name]
-        if not self.fixed:
-            state = neuron_float.step(node, state, x)
-        elif self.conventions.membrane == "closed_form":
-            if not (self.split and x.ndim == len(node.shape) + 2):
-                x = np.zeros((2, self.batch, *node.shape), dtype=np.int64)
-            state = neuron_closed.step(node, self.conventions, state, x, self.shift[node.name])
-        else:
-            state = neuron_euler.step(node, self.conventions, state, x)
+            self.state[node.name] = populations.start(node, self.rules, self.batch)
+        if (node.name, "x") in self.added:
+            x = x + self.added[node.name, "x"][:, step]
+        drive = self.added[node.name, "drive"][:, step] if (node.name, "drive") in self.added else 0
+        before, shift = self.state[node.name], self.shift.get(node.name, 0)
+        state = populations.step(node, self.rules, before, x, drive, shift)
         self.state[node.name] = state
         return np.asarray(state.s)
 
-    def _record(self, node: Input | Neuron, step: int, out: Array) -> None:
+    def _record(self, node: Node, step: int, out: Array) -> None:
         t = step - self.latency.get(node.name, 0)
         if not 0 <= t < self.steps:
             return
-        analog = isinstance(node, Input) and node.encoding == "direct"
-        if self.probes.wants_spikes(node.name) and not analog:
+        numbers = isinstance(node, populations.GRADED) or (isinstance(node, Input) and node.encoding == "direct")
+        if self.probes.wants_spikes(node.name) and not numbers:
             self._store(self.recorded, node.name, t, out, np.int8)
-        if isinstance(node, Neuron) and self.probes.wants_states(node.name):
+        if not isinstance(node, Input) and self.probes.wants_states(node.name):
             state = self.state[node.name]
-            split = {"u_exc": "used_exc", "u_inh": "used_inh", "v": "v"}
-            names = split if self.conventions.membrane == "closed_form" and self.fixed else {"u": "u", "v": "v"}
-            for name, attribute in names.items():
+            for name, attribute in populations.recorded(node, self.rules).items():
                 self._store(self.states, (node.name, name), t, getattr(state, attribute), self.dtype)
 
     def _store(self, where: dict[Any, Array], key: Any, t: int, out: Array, dtype: Any) -> None:
@@ -271,8 +224,23 @@ def _weights_into(network: Network, name: str) -> list[Fixed]:
         node = network[waiting.pop()]
         if isinstance(node, (Affine, Conv)) and isinstance(node.weight, Fixed):
             found.append(node.weight)
-        elif not isinstance(node, (Input, Neuron)):
+        elif not isinstance(node, POPULATIONS):
             waiting += [edge.source for edge in network.incoming(node.name)]
+    return found
+
+
+def _checked(network: Network, added: Added | None, lead: tuple[int, int]) -> dict[tuple[str, str], Array]:
+    """What is added from outside, if it names populations that take it and has their shape."""
+    found = dict(added or {})
+    for (name, port), values in found.items():
+        node = network[name]
+        if not isinstance(network, FixedGraph) or network.conventions.membrane != "euler":
+            raise UnsupportedError(f"{name}: something is added to {port}, but only integers under euler take it")
+        if port not in ("x", "drive") or not isinstance(node, (Neuron, Atrlif)):
+            raise TraceError(f"{name}: nothing can be added to {port!r}, allowed are x and drive of neurons")
+        if values.dtype.kind not in "iu" or values.shape != (*lead, *node.shape):
+            want = f"integers {(*lead, *node.shape)}"
+            raise TraceError(f"{name}: what is added to {port} is {values.dtype} {values.shape}, allowed is {want}")
     return found
 
 
@@ -281,8 +249,18 @@ def execute(
     spikes: npt.NDArray[Any],
     probes: Probes | None = None,
     forced: Mapping[str, npt.NDArray[np.int8]] | None = None,
+    added: Added | None = None,
 ) -> Trace:
-    """Runs a Graph in float64 or a FixedGraph in int64; see :class:`snnc.backend.Reference`."""
+    """Runs a Graph in float64 or a FixedGraph in int64; see :class:`snnc.backend.Reference`.
+
+    Args:
+        network: what runs.
+        spikes: [B, T, *shape].
+        probes: what to record.
+        forced: population -> spikes that replace its own on the way to others.
+        added: integers under ``euler``: (population, port) -> [B, T + depth, *shape] in state units and device time,
+            added to the sum of weights (port ``x``) or to the bias (port ``drive``). Noise of a chip comes in here.
+    """
     if not isinstance(network, (Graph, FixedGraph)):
         raise TraceError(f"the reference runs graphs, not {type(network).__name__}")
     sources = network.inputs
@@ -290,4 +268,4 @@ def execute(
         raise UnsupportedError(f"the reference feeds one input, the network has {len(sources)}")
     if spikes.ndim < 2 or spikes.shape[2:] != sources[0].shape:
         raise TraceError(f"input shape is {spikes.shape}, allowed is [B, T, *{sources[0].shape}]")
-    return Run(network, spikes, probes or Probes(), forced).trace("reference")
+    return Run(network, spikes, probes or Probes(), forced, added).trace("reference")

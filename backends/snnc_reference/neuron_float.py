@@ -34,19 +34,31 @@ def step(node: Neuron, state: FloatState, x: FloatArray) -> FloatState:
     v = np.where(held, state.v, v)
     if node.reset_delay:
         v = _reset(node, p, v, state.s)
-    s = (v > p["threshold"] if node.fires == "gt" else v >= p["threshold"]) & ~held
-    spikes = s.astype(np.float64)
+    spikes = np.where(held, 0.0, _fired(node, p, v))
     if not node.reset_delay:
         v = _reset(node, p, v, spikes)
     if node.reset_u:
-        u = np.where(s, 0.0, u)
-    hold = np.where(s, node.refractory, np.maximum(state.hold - 1, 0))
+        u = np.where(spikes != 0, 0.0, u)
+    hold = np.where(spikes != 0, node.refractory, np.maximum(state.hold - 1, 0))
     return FloatState(u, v, spikes, hold)
+
+
+def _low(p: dict[str, FloatArray]) -> FloatArray:
+    return p["threshold_low"] if "threshold_low" in p else -p["threshold"]
+
+
+def _fired(node: Neuron, p: dict[str, FloatArray], v: FloatArray) -> FloatArray:
+    up = v > p["threshold"] if node.fires == "gt" else v >= p["threshold"]
+    if node.output != "ternary":
+        return np.asarray(up.astype(np.float64), dtype=np.float64)
+    down = v < _low(p) if node.fires == "gt" else v <= _low(p)
+    return np.asarray(up.astype(np.float64) - down.astype(np.float64), dtype=np.float64)
 
 
 def _reset(node: Neuron, p: dict[str, FloatArray], v: FloatArray, spikes: FloatArray) -> FloatArray:
     if node.reset_v == "subtract":
-        return v - p["threshold"] * spikes
+        amount = np.where(spikes > 0, p["threshold"], np.where(spikes < 0, _low(p), 0.0))
+        return np.asarray(v - amount, dtype=np.float64)
     if node.reset_v == "none":
         return v
-    return np.where(spikes > 0, p["v_reset"] if node.reset_v == "value" else 0.0, v)
+    return np.where(spikes != 0, p["v_reset"] if node.reset_v == "value" else 0.0, v)

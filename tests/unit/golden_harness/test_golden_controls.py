@@ -48,9 +48,9 @@ def du_without_offset(name: str, shape: tuple[int, ...], du: int, *rest: Any, **
     return replay.lava_lif(name, shape, int(du) - 1, *rest, **more)
 
 
-def input_before_decay(node: Neuron, c: Any, state: Any, x: IntArray) -> Any:
+def input_before_decay(node: Neuron, c: Any, state: Any, x: IntArray, drive: Any = 0) -> Any:
     moved = neuron_euler.IntState(state.u + x, state.v, state.s, state.hold)
-    return ORIGINAL_STEP(node, c, moved, np.zeros_like(x))
+    return ORIGINAL_STEP(node, c, moved, np.zeros_like(x), drive)
 
 
 def shift_first(y: IntArray, frac: int, unit: int) -> IntArray:

@@ -1,10 +1,10 @@
 """What travels: formats, nodes, graphs. Imports numpy and errors only."""
 
+from snnc.ir.catalog import POPULATIONS
 from snnc.ir.conventions import Conventions
 from snnc.ir.fixed import Fixed, FloatArray, Format, IntArray, to_fixed
 from snnc.ir.graph import Edge, FixedGraph, Graph, Network
 from snnc.ir.nodes import (
-    POPULATIONS,
     Adaptation,
     Add,
     Affine,
@@ -24,6 +24,7 @@ from snnc.ir.nodes import (
     SynFilter,
     TimeScale,
 )
+from snnc.ir.populations import Atrlif, Delta, Sigma, SigmaDelta
 from snnc.ir.restore import rebuild
 from snnc.ir.serial import describe
 
@@ -32,10 +33,12 @@ __all__ = [
     "Adaptation",
     "Add",
     "Affine",
+    "Atrlif",
     "Concat",
     "Conv",
     "Conventions",
     "Delay",
+    "Delta",
     "Edge",
     "Fixed",
     "FixedGraph",
@@ -54,6 +57,8 @@ __all__ = [
     "Pool",
     "Readout",
     "Scale",
+    "Sigma",
+    "SigmaDelta",
     "SynFilter",
     "TimeScale",
     "describe",

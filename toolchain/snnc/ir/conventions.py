@@ -36,6 +36,10 @@ class Conventions:
         state_frac: fractional bits of u and v as integers; every parameter is aligned to it.
         current_overflow: what happens to u beyond its width.
         membrane_overflow: what happens to v beyond its width.
+        drive_overflow: what happens under ``euler`` to ``u + bias`` beyond the state's width before it is added to v;
+            None leaves it to the register.
+        membrane_minimum, membrane_maximum: limits of v under ``euler`` in state units, within its width (Loihi's vmin
+            and vmax); None means that the width alone limits it.
         decay_rounding: how ``state * decay`` loses its low bits.
         aligned_start: true if u and v of a population are set to their start values right before the first step
             that carries its input (device step = latency); false if the population runs freely from step 0.
@@ -51,6 +55,9 @@ class Conventions:
     state_frac: int = 0
     current_overflow: Overflow = "saturate"
     membrane_overflow: Overflow = "saturate"
+    drive_overflow: Overflow | None = None
+    membrane_minimum: int | None = None
+    membrane_maximum: int | None = None
     decay_rounding: Rounding = "toward_zero"
     aligned_start: bool = True
 
@@ -62,3 +69,9 @@ class Conventions:
         for key, kind in allowed.items():
             if getattr(self, key) not in get_args(kind):
                 raise GraphError(f"the convention {key} is {getattr(self, key)!r}, allowed is one of {get_args(kind)}")
+        if self.drive_overflow not in (None, *get_args(Overflow)):
+            allowed_drive = (None, *get_args(Overflow))
+            raise GraphError(f"the convention drive_overflow is {self.drive_overflow!r}, allowed is {allowed_drive}")
+        low, high = self.membrane_minimum, self.membrane_maximum
+        if low is not None and high is not None and low > high:
+            raise GraphError(f"the convention membrane_minimum is {low}, allowed is at most membrane_maximum, {high}")

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from snnc.errors import GraphError, Violation
+from snnc.ir.catalog import POPULATIONS
 from snnc.ir.conventions import Conventions
 from snnc.ir.fixed import Fixed
-from snnc.ir.nodes import POPULATIONS, Concat, Input, Neuron, Node, Readout
+from snnc.ir.nodes import Concat, Input, Neuron, Node, Readout
 from snnc.ir.serial import digest_of
 from snnc.ir.shapes import Shape, output_shape
 
@@ -44,8 +45,7 @@ class Network:
         object.__setattr__(self, "edges", tuple(self.edges))
         self._check_names()
         self._check_params()
-        _ = self.order
-        _ = self.shapes
+        _ = self.order, self.shapes
 
     def __getitem__(self, name: str) -> Node:
         if name not in self._by_name:
@@ -177,10 +177,10 @@ class Network:
         raise NotImplementedError
 
     def _check_broadcast(self, node: Node) -> None:
-        if not isinstance(node, Neuron):
+        if not isinstance(node, POPULATIONS):
             return
         for key, value in node.params().items():
-            shape = value.shape[1:] if key in node.schedule else value.shape
+            shape = value.shape[1:] if isinstance(node, Neuron) and key in node.schedule else value.shape
             try:
                 fits = np.broadcast_shapes(shape, node.shape) == node.shape
             except ValueError:

@@ -210,6 +210,8 @@ class Neuron(Node):
         reset_u: u = 0 where s
 
     and under ``closed_form``: ``a = gain * (u + bias) + v_rest; v = a - decay_v * (a - v[t-1])``.
+    ``ternary`` output adds ``s[t] = -1 where v < threshold_low`` (``<=`` under ``ge``); such a spike resets like the
+    other one, but ``subtract`` takes threshold_low away, and is followed by as many refractory steps.
     With reset_delay = 1, ``subtract`` takes ``threshold * s[t-1]`` away after the update and ``zero``/``value``
     replace the updated v (the input of that step is lost), before the comparison.
     Parameters are scalar, per channel (C, 1, 1) or per neuron: they broadcast to the population's shape.
@@ -222,6 +224,7 @@ class Neuron(Node):
         leak: ``exp``: the factor above; ``linear``: v moves towards 0 by decay_v; ``none``: v is kept.
         adaptation: traces that raise the threshold.
         output: what is sent: 0/1, the membrane, -1/0/1, or several spikes a step.
+        threshold_low: of the -1 of a ternary output, read by no other; None stands for ``-threshold``.
         one_shot: at most one spike per sample.
         schedule: names of parameters that carry a leading time axis.
     """
@@ -247,7 +250,17 @@ class Neuron(Node):
     output: Output = "binary"
     one_shot: bool = False
     schedule: tuple[str, ...] = ()
-    PARAMS = ("decay_u", "decay_v", "gain_u", "gain", "bias", "threshold", "v_rest", "v_reset", "v_init")
+    threshold_low: Param | None = None
+    PARAMS = (
+        "decay_u", "decay_v", "gain_u", "gain", "bias", "threshold", "v_rest", "v_reset", "v_init", "threshold_low",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low = self.threshold_low
+        if self.output == "ternary" and isinstance(low, np.ndarray) and np.any(low >= 0):
+            fix = "a neuron at rest would fire in every step"
+            raise GraphError(f"{self.name}: threshold_low is {float(np.max(low)):g}, allowed is less than 0: {fix}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,13 +281,3 @@ class Readout(Node):
     """The network's answer: ``count``: spikes summed over time; ``sum``: currents summed over time."""
 
     readout: ReadoutKind = "count"
-
-
-NODE_TYPES: dict[str, type[Node]] = {
-    cls.__name__: cls
-    for cls in (
-        Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Scale, TimeScale, SynFilter, Delay, Neuron,
-        Inhibit, Readout,
-    )
-}  # fmt: skip
-POPULATIONS = (Input, Neuron)

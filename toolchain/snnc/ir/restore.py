@@ -6,10 +6,11 @@ from dataclasses import fields
 from typing import Any
 
 from snnc.errors import GraphError
+from snnc.ir.catalog import NODE_TYPES
 from snnc.ir.conventions import Conventions
 from snnc.ir.fixed import Fixed, Format
 from snnc.ir.graph import Edge, FixedGraph, Graph, Network
-from snnc.ir.nodes import NODE_TYPES, Adaptation, Node
+from snnc.ir.nodes import Adaptation, Node
 from snnc.ir.serial import Arrays
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from snnc.errors import GraphError, Violation
-from snnc.ir.nodes import Affine, Concat, Conv, Flatten, Inhibit, Input, Neuron, Node, Pool
+from snnc.ir.catalog import POPULATIONS
+from snnc.ir.nodes import Affine, Concat, Conv, Flatten, Inhibit, Input, Node, Pool
 
 Shape = tuple[int, ...]
 
@@ -88,7 +89,7 @@ def output_shape(node: Node, inputs: Sequence[Shape]) -> Shape:
         return _pool(node, x)
     if isinstance(node, Flatten):
         return (math.prod(x),)
-    if isinstance(node, Neuron) and x != node.shape:
+    if isinstance(node, POPULATIONS) and x != node.shape:
         raise _bad(node, "input shape", x, node.shape)
     if isinstance(node, Inhibit) and sum(node.groups) != math.prod(x):
         raise _bad(node, "groups", sum(node.groups), math.prod(x))

@@ -1,0 +1,96 @@
+"""What the reference does not execute, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from snnc.errors import Violation
+from snnc.ir import (
+    Add,
+    Affine,
+    Atrlif,
+    Concat,
+    Conv,
+    Conventions,
+    Delay,
+    Delta,
+    Fixed,
+    FixedGraph,
+    Flatten,
+    Identity,
+    Input,
+    Network,
+    Neuron,
+    Pool,
+    Readout,
+    Scale,
+    Sigma,
+    SigmaDelta,
+)  # fmt: skip
+
+LAYERS = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Scale, Delay, Neuron, Readout)
+INTEGER_ONLY = (Atrlif, Sigma, Delta, SigmaDelta)
+EULER_ONLY = {"drive_overflow": None, "membrane_minimum": None, "membrane_maximum": None}
+
+
+def refusals(network: Network) -> tuple[Violation, ...]:
+    """Everything in the network that the reference does not implement, by name."""
+    conventions = network.conventions if isinstance(network, FixedGraph) else None
+    euler = conventions is not None and conventions.membrane == "euler"
+    found: list[Violation] = [] if conventions is None or euler else _convention_refusals(conventions)
+    for node in network.nodes:
+        if isinstance(node, INTEGER_ONLY):
+            if not euler:
+                found.append(Violation(node.name, "node type", node.kind, "integers under euler only"))
+        elif not isinstance(node, LAYERS):
+            found.append(Violation(node.name, "node type", node.kind, "a type that the reference executes"))
+        elif conventions is not None and isinstance(node, Scale):
+            found.append(Violation(node.name, "node type", "scale", "none in integers", "Fuse it into weights."))
+        elif conventions is not None and isinstance(node, Pool) and node.pooling == "avg":
+            found.append(Violation(node.name, "pooling", "avg", "sum or max", "Run the pass average-to-sum."))
+        elif isinstance(node, Neuron):
+            found += _neuron_refusals(node, network)
+    return tuple(found)
+
+
+def _convention_refusals(conventions: Conventions) -> list[Violation]:
+    return [
+        Violation("conventions", key, str(getattr(conventions, key)), f"{want} under closed_form")
+        for key, want in EULER_ONLY.items()
+        if getattr(conventions, key) != want
+    ]
+
+
+def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
+    allowed: dict[str, tuple[Any, ...]] = {
+        "fire_from": ("updated",), "leak": ("exp",), "adaptation": ((),), "output": ("binary", "ternary"),
+        "one_shot": (False,), "schedule": ((),),
+    }  # fmt: skip
+    if isinstance(network, FixedGraph) and network.conventions.membrane == "closed_form":
+        allowed |= {"reset_delay": (0,), "reset_u": (False,), "output": ("binary",)}
+        if node.reset_v not in ("zero", "value"):
+            return [Violation(node.name, "reset_v", node.reset_v, "zero or value under closed_form")]
+    if node.reset_delay not in (0, 1):
+        return [Violation(node.name, "reset_delay", str(node.reset_delay), "0 or 1")]
+    return _factor_refusals(node, network) + [
+        Violation(
+            node.name, key, str(getattr(node, key)), " or ".join(map(str, want)),
+            "The reference does not execute it yet.",
+        )
+        for key, want in allowed.items()
+        if getattr(node, key) not in want
+    ]  # fmt: skip
+
+
+def _factor_refusals(node: Neuron, network: Network) -> list[Violation]:
+    """The integer euler step has no gains and rests at zero; a graph that says otherwise means something else."""
+    if not isinstance(network, FixedGraph) or network.conventions.membrane != "euler":
+        return []
+    params = {key: value for key, value in node.params().items() if isinstance(value, Fixed)}
+    return [
+        Violation(node.name, key, "another number", f"{want:g}", "Fold it before quantization.")
+        for key, want in (("gain_u", 1.0), ("gain", 1.0), ("v_rest", 0.0))
+        if np.any(params[key].to_float() != want)
+    ]
