@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from snnc.errors import InputError, Violation
-from snnc.ir import Conventions, Format, Graph
+from snnc.ir import Format, Graph
 from snnc.passes import AddWeights, BiasToSource, HardenReset, MoveBias
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 from snnc.quantize.shift import ShiftProfile, quantize_shift
 from snnc.target import Limit, Target
 from snnc_loihi import neurons
 from snnc_loihi.constraints import CONSTRAINTS
+from snnc_loihi.conventions import LAVA as REGISTERS
 from snnc_loihi.grid import EXPONENTS, WIDTHS
 from snnc_loihi.lowering import MAX_DELAY
 
@@ -19,19 +20,7 @@ UNSURE = f"{NENGO}, whose authors mark the number as to be checked"
 LAVA = "lava-nc 0.10.0 (BSD-3 process models)"
 BRIAN = "brian2-loihi 0.5.2 (MIT) and Michaelis et al., Front. Neuroinform. 16:1015624, 2022"
 
-CONVENTIONS = Conventions(
-    hop_delay=1,
-    membrane="euler",
-    synapse="signed",
-    accumulator_bits=32,
-    accumulator_overflow="wrap",
-    state_bits=24,
-    state_frac=0,
-    current_overflow="wrap_once",
-    membrane_overflow="saturate_symmetric",
-    decay_rounding="toward_zero",
-    aligned_start=True,
-)
+CONVENTIONS = REGISTERS
 
 PROFILE = ShiftProfile(
     target="loihi1",
