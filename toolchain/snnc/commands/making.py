@@ -53,6 +53,9 @@ class Choices:
             allow=self.allow or None,
         ).override("model", dt=self.dt, reset=self.reset, decay=self.decay)  # fmt: skip
         check_allowed(config.compile.allow, registry)
+        shared = [name for name in config.compile.targets if not registry.target(name)[1].per_channel]
+        if config.compile.per_channel and shared:
+            screen.note(f"{', '.join(shared)}: one gain per layer; this target has none per channel")
         for name in config.compile.targets:
             registry.target(name)
         return config
