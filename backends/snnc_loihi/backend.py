@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_loihi.lowering import plan_of
 from snnc_loihi.mapping import CoreLimits, map_cores
-from snnc_loihi.plan import Plan
+from snnc_loihi.plan import Plan, Population
 from snnc_loihi.runner import CHUNK, run_plan
 from snnc_loihi.target import LOIHI1
+from snnc_loihi.target2 import LOIHI2
 
 name = "loihi"
-targets: tuple[Target, ...] = (LOIHI1,)
+targets: tuple[Target, ...] = (LOIHI1, LOIHI2)
 chunk = CHUNK
 """Samples that share one start of Lava; a caller who cuts a batch cuts it here."""
 
@@ -27,8 +29,9 @@ chunk = CHUNK
 def lower(graph: FixedGraph, target: Target) -> Program:
     """Makes Lava's integers; needs no Lava.
 
-    The payload holds, per population, ``du dv vth bias_mant bias_exp`` and, per connection, ``w weight_exp
-    num_weight_bits mixed delay``; the weights are Lava's (a weight of n bits has its low bits cleared).
+    The payload holds, per population, ``du dv vth bias_mant bias_exp`` (Loihi 2: the fields of
+    :class:`snnc_loihi.microcode.Microcode`) and, per connection, ``w weight_exp num_weight_bits mixed delay``; the
+    weights are Lava's (a weight of n bits has its low bits cleared).
 
     Raises:
         UnsupportedError: with every value that a register, a synapse or Lava's model of them does not take.
@@ -37,23 +40,21 @@ def lower(graph: FixedGraph, target: Target) -> Program:
     if graph.conventions != target.conventions:
         found = Violation("network", "conventions", f"those of {graph.target}", f"those of {target.name}")
         raise UnsupportedError(f"the integers were not made for {target.name}", violations=(found,))
-    plan = plan_of(graph)
+    plan = plan_of(graph, target.name)
     table = map_cores(plan, CoreLimits.of(target))
     return Program(name, target.name, graph, _payload(plan), table.utilization, plan, {"cores": table.rows})
 
 
 def run(program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
     """Runs samples [B, T, *shape] in Lava; see :func:`snnc_loihi.runner.run_plan`."""
-    plan = program.data if isinstance(program.data, Plan) else plan_of(program.graph)
+    plan = program.data if isinstance(program.data, Plan) else plan_of(program.graph, program.target)
     return run_plan(plan, program.graph, spikes, probes)
 
 
 def _payload(plan: Plan) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     for one in plan.populations:
-        for key in ("du", "dv", "vth", "bias_exp"):
-            arrays[f"{one.name}.{key}"] = np.array(getattr(one, key), dtype=np.int32)
-        arrays[f"{one.name}.bias_mant"] = one.bias_mant.astype(np.int16)
+        arrays |= {f"{one.name}.{key}": value for key, value in _registers(one).items()}
     for synapses in plan.synapses:
         arrays[f"{synapses.name}.w"] = synapses.weights.astype(np.int16)
         arrays[f"{synapses.name}.weight_exp"] = np.array(synapses.weight_exp, dtype=np.int32)
@@ -61,6 +62,17 @@ def _payload(plan: Plan) -> dict[str, npt.NDArray[Any]]:
         arrays[f"{synapses.name}.mixed"] = np.array(synapses.mixed, dtype=np.int32)
         arrays[f"{synapses.name}.delay"] = np.array(synapses.delay, dtype=np.int32)
     return arrays
+
+
+def _registers(one: Population) -> dict[str, npt.NDArray[Any]]:
+    if one.code is not None:
+        return {
+            field.name: np.asarray(value) if isinstance(value, str) else np.asarray(value, dtype=np.int32)
+            for field in fields(one.code)
+            for value in (getattr(one.code, field.name),)
+        }
+    found = {key: np.array(getattr(one, key), dtype=np.int32) for key in ("du", "dv", "vth", "bias_exp")}
+    return {**found, "bias_mant": one.bias_mant.astype(np.int16)}
 
 
 __all__ = ["chunk", "lower", "name", "run", "targets"]

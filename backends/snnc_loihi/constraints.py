@@ -138,8 +138,8 @@ def silent_before_its_input(graph: Graph, target: Target) -> Iterator[Violation]
 
 
 def _fires_alone(node: Neuron, steps: int) -> bool:
-    """True if the bias alone lifts the membrane to the threshold within ``steps`` steps from zero."""
-    v = np.zeros(node.shape)
+    """True if start value and bias alone lift the membrane to the threshold within ``steps`` steps."""
+    v = np.zeros(node.shape) + np.asarray(node.v_init)
     for _ in range(steps):
         v = np.asarray(node.decay_v) * v + np.asarray(node.bias)
         if np.any(v >= np.asarray(node.threshold)):

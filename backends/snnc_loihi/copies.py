@@ -55,7 +55,8 @@ def _source(one: Source, copies: int) -> Source:
 
 
 def _population(one: Population, copies: int) -> Population:
-    return replace(one, shape=(copies, *one.shape), bias_mant=np.tile(one.bias_mant, copies))
+    code = None if one.code is None else one.code.tiled(copies)
+    return replace(one, shape=(copies, *one.shape), bias_mant=np.tile(one.bias_mant, copies), code=code)
 
 
 def _synapses(one: Synapses, copies: int) -> Synapses:

@@ -11,6 +11,7 @@ from snnc.errors import UnsupportedError, Violation
 from snnc.ir import Add, Affine, Concat, Conv, Delay, Fixed, FixedGraph, Flatten, Identity, Input, Neuron, Pool, Readout
 from snnc_loihi import grid
 from snnc_loihi.neurons import population
+from snnc_loihi.neurons2 import programmed
 from snnc_loihi.paths import Path, compose, paths_into, weighted
 from snnc_loihi.plan import Kind, Plan, Population, Source, Synapses, Window
 from snnc_loihi.windows import is_exact, is_faster, kernel_of, window_of
@@ -18,17 +19,23 @@ from snnc_loihi.windows import is_exact, is_faster, kernel_of, window_of
 MAX_DELAY = 62
 
 
-def plan_of(graph: FixedGraph) -> Plan:
+def plan_of(graph: FixedGraph, target: str = "") -> Plan:
     """The processes of the graph.
+
+    Args:
+        graph: integers.
+        target: ``loihi1`` or ``loihi2``; empty takes the one that they were made for.
 
     Raises:
         UnsupportedError: with every reason for which Loihi (or Lava's model of it) cannot hold these integers.
     """
+    target = target or graph.target
     found = list(_node_violations(graph))
     populations: list[Population] = []
     synapses: list[Synapses] = []
     for node in graph.neurons:
-        built, broken = population(node, graph.latency.get(node.name, 0))
+        build = programmed if target == "loihi2" else population
+        built, broken = build(node, graph.latency.get(node.name, 0))
         found += broken
         if built is not None:
             populations.append(built)
@@ -40,7 +47,7 @@ def plan_of(graph: FixedGraph) -> Plan:
             else:
                 synapses.append(one)
     if found:
-        raise UnsupportedError("these integers do not run on loihi1", violations=tuple(found))
+        raise UnsupportedError(f"these integers do not run on {target}", violations=tuple(found))
     sources = tuple(
         Source(node.name, node.shape, graph.latency.get(node.name, 0), node.encoding == "constant")
         for node in graph.nodes

@@ -55,7 +55,7 @@ def population(node: Neuron, latency: int) -> tuple[Population | None, tuple[Vio
     if found or isinstance(bias, Violation):
         return None, tuple(found)
     mantissa, exponent = bias
-    return Population(node.name, node.shape, latency, **fields, bias_mant=mantissa, bias_exp=exponent), ()
+    return Population(node.name, node.shape, latency, **fields, bias_mant=mantissa, bias_exp=exponent, code=None), ()
 
 
 def _fixed(value: Any) -> Fixed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snnc.ir import IntArray
+from snnc_loihi.microcode import Microcode
 
 Kind = Literal["dense", "delay", "conv"]
 UNIT_BITS = 6
@@ -37,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """A LIFReset process.
+    """A LIFReset process, or on Loihi 2 a process of our own.
 
     Attributes:
         name, shape: of the Neuron node.
@@ -45,6 +46,7 @@ class Population:
         du, dv, vth: Lava's integers: u keeps (4095 - du)/4096, v keeps (4096 - dv)/4096, threshold is vth * 64.
         bias_mant: [size]; what is added to v in each step is bias_mant * 2**bias_exp.
         bias_exp: 0 to 7.
+        code: the program of Loihi 2 with its own constants, in place of du to bias_exp, which are 0; None on Loihi 1.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Population:
     vth: int
     bias_mant: IntArray
     bias_exp: int
+    code: Microcode | None = None
 
     @property
     def size(self) -> int:

@@ -8,10 +8,10 @@ from snnc.testing import Conformance
 class TestLoihi(Conformance):
     backend = "loihi"
     unsupported = {
-        "soft_reset": "Loihi 1 resets to zero and subtracts nothing",
-        "delayed_reset": "the chip resets in the step of the spike",
-        "max_pool": "a compartment adds what arrives",
-        "refractory": "Lava has no fixed-point model with a refractory period",
-        "reset_u": "a spike leaves the current as it is",
-        "reset_value": "there is no register for another reset value",
+        "max_pool": "an axon adds to what others bring",
+        "loihi1/soft_reset": "Loihi 1 resets to zero and subtracts nothing",
+        "loihi1/delayed_reset": "the chip resets in the step of the spike",
+        "loihi1/refractory": "Lava has no fixed-point model with a refractory period",
+        "loihi1/reset_u": "a spike leaves the current as it is",
+        "loihi1/reset_value": "there is no register for another reset value",
     }

@@ -17,7 +17,7 @@ from lava.proc.lif.process import LIFReset
 from lava.utils.weightutils import SignMode
 
 from snnc_loihi.plan import Plan, Population, Synapses
-from snnc_loihi.sim.recording import Recording, RecordingLif
+from snnc_loihi.sim.recording import Programmed, Recording, RecordingLif, RecordingProgram
 from snnc_loihi.sim.session import Session
 from snnc_loihi.timeline import Timeline
 
@@ -34,7 +34,7 @@ def simulate(
         timeline: where the samples lie.
         spikes: [samples, T, *shape] of the input.
         states: populations whose u and v are wanted.
-        model: process model of the neurons.
+        model: process model of LIFReset neurons.
 
     Returns:
         Population -> ``s`` (and ``u``, ``v``) -> [device steps, size].
@@ -44,7 +44,8 @@ def simulate(
         before = len(server.processes)
         try:
             lifs = _build(plan, timeline, spikes, states, Path(folder))
-            config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={LIFReset: model})
+            models = {LIFReset: model, Programmed: RecordingProgram}
+            config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
             for lif in lifs.values():
                 # Lava compiles the processes that are connected to the one it is asked for, and no other.
                 if lif.runtime is None:
@@ -82,10 +83,12 @@ def _build(
 
 
 def _lif(population: Population, timeline: Timeline) -> Any:
+    reset = {"reset_interval": timeline.period, "reset_offset": timeline.reset_step(population.latency)}
+    if population.code is not None:
+        return Programmed(shape=(population.size,), code=population.code, **reset)
     return LIFReset(
         shape=(population.size,), du=population.du, dv=population.dv, vth=population.vth,
-        bias_mant=population.bias_mant, bias_exp=population.bias_exp,
-        reset_interval=timeline.period, reset_offset=timeline.reset_step(population.latency),
+        bias_mant=population.bias_mant, bias_exp=population.bias_exp, **reset,
     )  # fmt: skip
 
 
