@@ -24,14 +24,16 @@ app = typer.Typer(
 targets_app = typer.Typer(help="List targets, or show one with its limits and rules.", rich_markup_mode=None)
 app.add_typer(targets_app, name="targets")
 
-Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build) or a float .onnx")]
+Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build), a float .onnx or a .nir")]
 Folder = Annotated[Path, typer.Argument(help="folder that `snnc compile` wrote")]
 TargetOption = Annotated[list[str] | None, typer.Option("--target", "-t", help="target name; may be repeated")]
 DataOption = Annotated[Path | None, typer.Option("--data", help=".npz with spikes [B, T, ...] and optional labels")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="snnc.toml (default: the one in this folder)")]
 AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="approximation that a target may use")]
 DtOption = Annotated[float | None, typer.Option("--dt", help="seconds per step, where a file leaves it open")]
-ResetOption = Annotated[str | None, typer.Option("--reset", help="subtract or zero, where a file leaves it open")]
+ResetOption = Annotated[
+    str | None, typer.Option("--reset", help="subtract or zero (with -delayed: one step late), where a file is open")
+]
 DecayOption = Annotated[str | None, typer.Option("--decay", help="euler or exact, where a file leaves it open")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 

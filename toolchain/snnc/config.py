@@ -18,6 +18,7 @@ else:
 
 MAX_BYTES = 1 << 20
 NAME = "snnc.toml"
+RESETS = ("", "subtract", "zero", "subtract-delayed", "zero-delayed")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ModelConfig:
 
     Attributes:
         dt: seconds per step; 0 means that the file says it or needs none.
-        reset: ``subtract`` or ``zero``; empty means that the file says it.
+        reset: ``subtract`` or ``zero``, with ``-delayed`` one step late; empty means that the file says it.
         decay: ``euler`` (1 - dt/tau) or ``exact`` (exp(-dt/tau)); empty takes the file's custom.
     """
 
@@ -185,7 +186,7 @@ def _checked(name: str, section: Any) -> Any:
     for (where, key), (low, high) in limits.items():
         if where == name and not low <= getattr(section, key) <= high:
             raise ConfigError(f"[{name}] {key} is {getattr(section, key)}, allowed is {low:g} to {high:g}")
-    for key, words in (("reset", ("", "subtract", "zero")), ("decay", ("", "euler", "exact"))):
+    for key, words in (("reset", RESETS), ("decay", ("", "euler", "exact"))):
         if name == "model" and getattr(section, key) not in words:
             allowed = " or ".join(words[1:])
             raise ConfigError(f"[model] {key} is {getattr(section, key)!r}, allowed is {allowed}")

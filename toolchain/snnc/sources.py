@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from snnc.backend import Reference
 from snnc.config import Config, ModelConfig
@@ -86,8 +87,18 @@ def _open_python(model: str, path: Path, data: Path | None, config: Config, refe
     return Source(loaded.name, sha256(path.read_bytes()), captured.graph, samples, (rung,))
 
 
-def _open_nir(path: Path, _data: Path | None, _config: Config) -> Source:
-    raise InputError(f"{path}: .nir files are not read by this version; give a .py or a float .onnx")
+def _open_nir(path: Path, data: Path | None, config: Config) -> Source:
+    """A NIR file brings no module to compare with: there is no rung 1."""
+    from snnc.formats import nir_file
+
+    content = nir_file.read_content(path)
+    meaning = nir_file.Meaning(config.model.dt, config.model.reset, config.model.decay)
+    encoding: Literal["spikes", "direct"] = "spikes" if data is None else _step_encoding(data)
+    graph = nir_file.read(content, meaning, encoding, str(path))
+    if data is None:
+        raise InputError(f"{path}: a NIR file has no example(); give calibration spikes with --data")
+    samples = read_samples(data, graph.inputs[0].shape, encoding).head(config.calibration.samples)
+    return Source(path.stem, sha256(content), graph, samples)
 
 
 def _open_slayer(path: Path, _data: Path | None, _config: Config) -> Source:
@@ -116,6 +127,14 @@ def _step_shape(data: Path) -> tuple[tuple[int, ...], str]:
     if key not in arrays or arrays[key].ndim < 3:
         raise InputError(f"{data}: calibration needs an array 'spikes' [B, T, ...]")
     return arrays[key].shape[2:], "spikes" if key == "spikes" else "direct"
+
+
+def _step_encoding(data: Path) -> Literal["spikes", "direct"]:
+    """What a calibration file holds: spikes, or analog values alone."""
+    from snnc.trace import load_npz
+
+    arrays = load_npz(data)
+    return "direct" if "values" in arrays and "spikes" not in arrays else "spikes"
 
 
 def _check_input(graph: Graph, samples: Samples, where: str) -> None:

@@ -1,1 +1,1 @@
-"""Files in and out. The only place where onnx is imported: onnx_file writes and reads, onnx_run executes."""
+"""Files in and out. Only here are onnx and h5py imported: onnx_file writes and reads, nir_file reads."""
