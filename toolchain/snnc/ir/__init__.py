@@ -3,7 +3,9 @@
 from snnc.ir.catalog import POPULATIONS
 from snnc.ir.conventions import Conventions
 from snnc.ir.fixed import Fixed, FloatArray, Format, IntArray, to_fixed
+from snnc.ir.grammar import parse_products
 from snnc.ir.graph import Edge, FixedGraph, Graph, Network
+from snnc.ir.learning import PlasticityRule, RoundingSeeds, SynapticTrace
 from snnc.ir.nodes import (
     Adaptation,
     Add,
@@ -25,6 +27,7 @@ from snnc.ir.nodes import (
     TimeScale,
 )
 from snnc.ir.populations import Atrlif, Delta, Sigma, SigmaDelta
+from snnc.ir.products import Factor, Product, nearest_scale
 from snnc.ir.restore import rebuild
 from snnc.ir.serial import describe
 
@@ -40,6 +43,7 @@ __all__ = [
     "Delay",
     "Delta",
     "Edge",
+    "Factor",
     "Fixed",
     "FixedGraph",
     "Flatten",
@@ -54,14 +58,20 @@ __all__ = [
     "Neuron",
     "Node",
     "Param",
+    "PlasticityRule",
     "Pool",
+    "Product",
     "Readout",
+    "RoundingSeeds",
     "Scale",
     "Sigma",
     "SigmaDelta",
     "SynFilter",
+    "SynapticTrace",
     "TimeScale",
     "describe",
+    "nearest_scale",
+    "parse_products",
     "rebuild",
     "to_fixed",
 ]

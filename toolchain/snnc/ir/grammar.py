@@ -21,6 +21,8 @@ from snnc.ir.products import (
 _TOKEN = re.compile(r"\d*\.\d*|[A-Za-z_]\w*|\d+|\*\*|\S")
 _NUMBER = re.compile(r"\d+")
 _PERIOD = re.compile(r"u\d+")
+LONGEST = 1000
+DIGITS = 6
 
 
 def parse_products(text: str, target: str = "dw") -> tuple[Product, ...]:
@@ -40,13 +42,15 @@ class _Reader:
     """A recursive-descent reader with one token of look-ahead."""
 
     def __init__(self, text: str, target: str) -> None:
-        self.where = f"{target} = {text.strip()!r}"
-        self.tokens = [*_TOKEN.findall(text), ""]
-        for token in self.tokens:
-            if "." in token:
-                self._refuse_decimal(token)
-            if token in ("/", "**"):
-                self._refuse("operator", token, "+ - * and powers of 2 written 2^k", "Divide by 8 with 2^-3")
+        self.where = f"{target} = {text.strip()[:80]!r}"
+        if len(text) > LONGEST:
+            self._refuse("length", f"{len(text)} characters", f"at most {LONGEST}")
+        self.tokens: list[str] = [*_TOKEN.findall(text), ""]
+        for word in self.tokens:
+            if "." in word:
+                self._refuse_decimal(word)
+            if word in ("/", "**"):
+                self._refuse("operator", word, "+ - * and powers of 2 written 2^k", "Divide by 8 with 2^-3")
 
     def read(self) -> tuple[Product, ...]:
         if not self.tokens[0]:
@@ -72,12 +76,12 @@ class _Reader:
         period: int | None = None
         factors: list[Factor] = []
         while True:
-            token = self.tokens[0]
-            if _PERIOD.fullmatch(token):
+            word = self.tokens[0]
+            if _PERIOD.fullmatch(word):
                 if dependency is not None:
-                    self._refuse("second event", token, "x0 or y0 after the first", "uK comes first and once")
+                    self._refuse("second event", word, "x0 or y0 after the first", "uK comes first and once")
                 dependency, period = "u", self._period()
-            elif token in ("x0", "y0") and dependency is None:
+            elif word in ("x0", "y0") and dependency is None:
                 dependency = cast(Dependency, self._take())
             else:
                 times, factor = self._item()
@@ -100,45 +104,47 @@ class _Reader:
             raise InputError(f"{self.where}: {error.message}") from None
 
     def _period(self) -> int:
-        token = self._take()
-        if len(token) != 2:
+        word = self._take()
+        if len(word) != 2:
             fix = "Lava would read u1 times 0. Longer periods need a longer t_epoch"
-            self._refuse("event", token, "u0 to u9", fix)
-        return int(token[1])
+            self._refuse("event", word, "u0 to u9", fix)
+        return int(word[1])
 
     def _item(self) -> tuple[tuple[int, int], Factor | None]:
         """A number (mantissa, exponent), or a factor with the sign that belongs in front of it."""
-        token = self.tokens[0]
-        if _NUMBER.fullmatch(token):
+        word = self.tokens[0]
+        if _NUMBER.fullmatch(word):
             return self._number(), None
-        if token in ("+", "-"):
-            self._refuse("sign", f"*{token}", "a sign in front of a product", "Write (-2)*x0, or -2*x0")
-        if token == "sgn":
+        if word in ("+", "-"):
+            self._refuse("sign", f"*{word}", "a sign in front of a product", "Write (-2)*x0, or -2*x0")
+        if word == "sgn":
             self._take()
             return self._group(sign=True)
-        if token == "(":
+        if word == "(":
             return self._group(sign=False)
         return (1, 0), self._factor(self._variable())
 
     def _variable(self) -> str:
-        token = self._take()
-        if token not in ("x0", "y0", *TRACES, *SYNAPTIC):
+        word = self._take()
+        if word not in ("x0", "y0", *TRACES, *SYNAPTIC):
             known = "x0 y0 u0..u9 x1 x2 y1 y2 y3 w d t sgn( ) and integers"
-            self._refuse("token", repr(token) if token else "the end", known)
-        return token
+            self._refuse("token", repr(word) if word else "the end", known)
+        return word
 
     def _number(self) -> tuple[int, int]:
-        token = self._take()
-        if not _NUMBER.fullmatch(token):
-            self._refuse("token", repr(token) if token else "the end", "an integer")
+        word = self._take()
+        if not _NUMBER.fullmatch(word):
+            self._refuse("token", repr(word) if word else "the end", "an integer")
+        if len(word) > DIGITS:
+            self._refuse("number", word[:20], f"at most {DIGITS} digits")
         if self.tokens[0] != "^":
-            return int(token), 0
-        if token != "2":
-            self._refuse("power", f"{token}^", "2^k", "Only powers of 2 exist on the chip")
+            return int(word), 0
+        if word != "2":
+            self._refuse("power", f"{word}^", "2^k", "Only powers of 2 exist on the chip")
         self._take()
         sign, power = self._sign(), self._take()
-        if not _NUMBER.fullmatch(power):
-            self._refuse("exponent", repr(power) if power else "nothing", "an integer")
+        if not _NUMBER.fullmatch(power) or len(power) > 2:
+            self._refuse("exponent", repr(power[:20]) if power else "nothing", "an integer of at most 2 digits")
         return 1, sign * int(power)
 
     def _group(self, *, sign: bool) -> tuple[tuple[int, int], Factor | None]:
@@ -187,13 +193,13 @@ class _Reader:
         except InputError as error:
             raise InputError(f"{self.where}: {error.message}") from None
 
-    def _refuse_decimal(self, token: str) -> NoReturn:
+    def _refuse_decimal(self, word: str) -> NoReturn:
         try:
-            mantissa, exponent = nearest_scale(float(token))
+            mantissa, exponent = nearest_scale(float(word))
         except ValueError:
-            self._refuse("token", repr(token), "a number or a variable")
+            self._refuse("token", repr(word), "a number or a variable")
         value = mantissa * 2.0**exponent
-        self._refuse("decimal", token, "m*2^e", f"The nearest is {written(mantissa, exponent)}, which is {value:g}")
+        self._refuse("decimal", word, "m*2^e", f"The nearest is {written(mantissa, exponent)}, which is {value:g}")
 
     def _refuse(self, quantity: str, found: str, allowed: str, fix: str = "") -> NoReturn:
         raise InputError.of(Violation(self.where, quantity, found, allowed, fix))

@@ -14,7 +14,7 @@ misreads what lies outside the grammar (``u10`` becomes u1 times 0); here everyt
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 
 from snnc.errors import InputError, Violation
 
@@ -101,7 +101,8 @@ class Product:
             refuse(where, "constant", "0", "a number other than 0", "This product never changes anything: leave it out")
         low, high = MANTISSA
         if not low <= self.mantissa <= high or not EXPONENT[0] <= self.exponent <= EXPONENT[1]:
-            fix = f"The nearest is {written(*nearest_scale(self.scale))}"
+            sane = abs(self.mantissa) < 1 << 53 and abs(self.exponent) < 100
+            fix = f"The nearest is {written(*nearest_scale(self.scale))}" if sane else ""
             allowed = f"m*2^e with m from {low} to {high} and e from {EXPONENT[0]} to {EXPONENT[1]}"
             refuse(where, "constant", f"{self.mantissa}*2^{self.exponent}", allowed, fix)
 
@@ -142,7 +143,7 @@ def normal_scale(mantissa: int, exponent: int) -> tuple[int, int]:
     return mantissa, exponent
 
 
-def refuse(where: str, quantity: str, found: str, allowed: str, fix: str = "") -> None:
+def refuse(where: str, quantity: str, found: str, allowed: str, fix: str = "") -> NoReturn:
     """Raises what is wrong with a rule.
 
     Raises:
