@@ -30,6 +30,7 @@ from snnc.quantize.base import retime
 from snnc.target import Target
 from snnc_spinnaker import solve
 from snnc_spinnaker.paths import all_paths
+from snnc_spinnaker.placement import beyond
 
 NODES = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
 RANGE = 65536.0
@@ -233,10 +234,8 @@ def delays(graph: Graph, target: Target) -> Iterator[Violation]:
     longest = target.limits["delay steps"].value
     for path in all_paths(replace(graph, edges=edges)):
         if path.delay > longest:
-            where = f"{path.source} to {path.target}"
-            yield Violation(
-                path.target, f"delay from {path.source}", str(path.delay), f"1 to {longest}", f"Shorten {where}."
-            )
+            fix = beyond(path.delay, longest)
+            yield Violation(path.target, f"delay from {path.source}", str(path.delay), f"1 to {longest}", fix)
 
 
 CONSTRAINTS = (

@@ -14,9 +14,10 @@ from snnc.errors import DoesNotFitError, UnsupportedError, Violation
 from snnc.ir import Affine, Conv, Fixed, FixedGraph, Input, IntArray, Neuron
 from snnc.target import Target
 from snnc_spinnaker import arith, solve
-from snnc_spinnaker.connect import of_path
+from snnc_spinnaker.connect import Connections, of_path
 from snnc_spinnaker.network import Machine, Population, Projection, Source
 from snnc_spinnaker.paths import Path, paths_into
+from snnc_spinnaker.placement_report import Report
 from snnc_spinnaker.quantize import CONVENTIONS, ONE_U
 from snnc_spinnaker.ring import LIMIT, Layout
 from snnc_spinnaker.words import Words
@@ -24,27 +25,18 @@ from snnc_spinnaker.words import Words
 RECEPTORS: tuple[tuple[Literal[0, 1], str, int], ...] = ((0, "exc", 1), (1, "inh", -1))
 MAX_NEURON_BITS = 8
 RING_BITS = 14
-WORDS_PER_NEURON = 20
 
 
 def lower(graph: FixedGraph, target: Target) -> Program:
-    """Makes the program.
+    """Makes the program, with a place for everything.
 
     Raises:
         UnsupportedError: the graph holds constants or conventions that the chip does not have.
         DoesNotFitError: weights or resources beyond the target's limits, all of them.
     """
     machine = build(graph)
-    used = utilization(machine)
-    broken = [
-        Violation(key, "used", str(amount), f"at most {target.limits[key].value} {target.limits[key].unit}")
-        for key, amount in used.items()
-        if amount > target.limits[key].value
-    ]
-    if broken:
-        raise DoesNotFitError(f"the network does not fit {target.name}", violations=tuple(broken))
-    sizes = {key: (amount, target.limits[key].value) for key, amount in used.items()}
-    return Program("spinnaker", target.name, graph, payload(machine), sizes, machine)
+    report = Report(machine, target)
+    return Program("spinnaker", target.name, graph, payload(machine), report.utilization, machine, report.tables())
 
 
 def build(graph: FixedGraph) -> Machine:
@@ -52,17 +44,21 @@ def build(graph: FixedGraph) -> Machine:
 
     Raises:
         UnsupportedError: with every reason.
+        DoesNotFitError: with every weight that would wrap.
     """
     found = tuple(_refusals(graph))
     if found:
         raise UnsupportedError("spinnaker1 cannot run this graph", violations=found)
+    wrapping: list[Violation] = []
     sources = tuple(_source(node, graph) for node in graph.nodes if isinstance(node, Input))
     populations, projections = [], []
     for node in graph.neurons:
         paths = paths_into(graph, node.name)
         layout = _layout(math.prod(node.shape), max(path.delay for path in paths))
         populations.append(Population(node.name, words_of(node), _ring_shift(graph, paths), layout))
-        projections += list(_projections(graph, paths))
+        projections += list(_projections(graph, paths, wrapping))
+    if wrapping:
+        raise DoesNotFitError.of(*wrapping)
     return Machine(sources, tuple(populations), tuple(projections))
 
 
@@ -108,18 +104,27 @@ def _layout(size: int, longest: int) -> Layout:
     return Layout(max(0, min(wanted, RING_BITS - 1 - delay_bits)), delay_bits)
 
 
-def _projections(graph: FixedGraph, paths: tuple[Path, ...]) -> Iterator[Projection]:
+def _projections(graph: FixedGraph, paths: tuple[Path, ...], wrapping: list[Violation]) -> Iterator[Projection]:
     for path in paths:
         for receptor, name, sign in RECEPTORS:
             links = of_path(graph, path, sign)
             if len(links.weight) and int(links.weight.max()) > LIMIT:
-                found = Violation(
-                    path.target, f"{name} weight from {path.source}", str(int(links.weight.max())), f"at most {LIMIT}",
-                    "Several taps meet on one synapse; quantize with fewer weight bits.",
-                )  # fmt: skip
-                raise DoesNotFitError.of(found)
-            if len(links.weight):
+                wrapping.append(_wraps(path, name, links))
+            elif len(links.weight):
                 yield Projection(path.source, path.target, receptor, path.delay, links)
+
+
+def _wraps(path: Path, name: str, links: Connections) -> Violation:
+    """What the host would make of the largest weight: it keeps the low 16 bits and says nothing."""
+    largest = int(links.weight.max())
+    less = (largest // (LIMIT + 1)).bit_length()
+    found = f"{largest}, which the host would store as {largest & LIMIT}"
+    fix = f"Quantize with {less} weight bit{'s' if less > 1 else ''} fewer"
+    count = int(np.count_nonzero(links.weight > LIMIT))
+    return Violation(
+        path.target, f"{name} weight from {path.source}", found, f"at most {LIMIT}",
+        f"{fix} ({count} of {len(links.weight)} synapses are beyond).",
+    )  # fmt: skip
 
 
 def words_of(node: Neuron) -> Words:
@@ -168,32 +173,3 @@ def payload(machine: Machine) -> dict[str, npt.NDArray[Any]]:
 
 def _bits(layout: Layout) -> tuple[int, int, int]:
     return layout.neuron_bits, layout.type_bits, layout.delay_bits
-
-
-def utilization(machine: Machine) -> dict[str, int]:
-    """What the machine takes of each of the target's limits; bytes are estimates."""
-    cores = {p.name: -(-p.words.size >> p.layout.neuron_bits) for p in machine.populations}
-    source_cores = sum(-(-source.size >> MAX_NEURON_BITS) for source in machine.sources)
-    sdram, row = 0, {p.name: 0 for p in machine.populations}
-    bits = {p.name: p.layout.neuron_bits for p in machine.populations}
-    for projection in machine.projections:
-        links, target = projection.links, projection.target
-        per_row = np.unique(links.pre * cores[target] + (links.post >> bits[target]), return_counts=True)[1]
-        longest = int(per_row.max())
-        row[target] = max(row[target], longest)
-        sdram += links.sizes[0] * cores[target] * (longest + 3) * 4
-    dtcm = [
-        (2 << p.layout.index_bits) + 4 * WORDS_PER_NEURON * min(p.words.size, 1 << p.layout.neuron_bits)
-        for p in machine.populations
-    ]
-    return {
-        "cores": sum(cores.values()) + source_cores,
-        "neurons per core": max(min(p.words.size, 1 << p.layout.neuron_bits) for p in machine.populations),
-        "ring bits": max(p.layout.index_bits for p in machine.populations),
-        "delay steps": max(p.delay for p in machine.projections) if machine.projections else 1,
-        "row words": max(row.values()),
-        "weight": max((int(p.links.weight.max()) for p in machine.projections), default=0),
-        "router entries": len(machine.populations) + len(machine.sources),
-        "DTCM bytes": max(dtcm),
-        "SDRAM bytes": sdram,
-    }

@@ -1,0 +1,181 @@
+"""What a machine asks of cores and chips: slices, memory, rows and synaptic events, counted from its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from snnc.ir import FloatArray, IntArray
+from snnc_spinnaker.network import Machine, Population, Projection
+from snnc_spinnaker.placement import Link, Slice, Vertex, place
+from snnc_spinnaker.placement_routes import Routes, route
+
+SOURCE_BITS = 8
+"""Spike sources take as many neurons a core as populations do."""
+MAX_NEURONS = 256
+STDP_BYTES = 100
+"""Post-synaptic history of one neuron."""
+BUFFERS = 1024 + 2 * 4 * (3 + 256)
+"""Bytes of DTCM for arriving keys and for two rows of full length."""
+MODEL_WORDS = {"exp": 15, "delta": 13}
+"""Words of a neuron's parameters in SDRAM (specs/spinnaker.md section 1.4)."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one core holds and does.
+
+    Attributes:
+        part: the slice; None of the other numbers counts for a source, whose synapses lie elsewhere.
+        synapses: on this core.
+        row: longest row, in synapses of one source.
+        blocks: synaptic matrices.
+        sources: entries of the population table.
+        matrix: bytes of its synaptic rows.
+        dtcm, sdram: bytes, estimated.
+        events: synaptic events per step.
+    """
+
+    part: Slice
+    synapses: int = 0
+    row: int = 0
+    blocks: int = 0
+    sources: int = 0
+    matrix: int = 0
+    dtcm: int = 0
+    sdram: int = 0
+    events: float = 0.0
+
+
+def region_bytes(kind: str, size: int, sources: int, blocks: int) -> dict[str, int]:
+    """Bytes of the regions of a core whose size follows from the network alone, by their sPyNNaker names.
+
+    Args:
+        kind: ``exp`` or ``delta``.
+        size: neurons on the core.
+        sources: entries of the population table.
+        blocks: synaptic matrices.
+    """
+    parameters = 4 + 4 * MODEL_WORDS[kind] * size
+    return {
+        "Neuron Core Params": 28 + 4 * size,
+        "neuron_params": parameters,
+        "initial_values": parameters,
+        "neuron recording": 52 + 8 * size,
+        "PopTable": 8 + 20 * sources + 4 * blocks,
+        "SynapseParams": 36,
+    }
+
+
+def dtcm_bytes(index_bits: int, kind: str, size: int, sources: int, blocks: int, stdp: bool = False) -> int:
+    """Data memory of a core, estimated: ring buffer, neurons, table, buffers, and histories with STDP."""
+    neurons = size * (4 * (MODEL_WORDS[kind] + 5) + (STDP_BYTES if stdp else 0))
+    return (2 << index_bits) + neurons + 20 * sources + 4 * blocks + BUFFERS
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """A machine cut into slices.
+
+    Attributes:
+        machine: what is placed.
+        rates: spikes per step of every neuron, by population; who is missing spikes in every step.
+        stdp: true if the cores run the STDP program.
+    """
+
+    machine: Machine
+    rates: Mapping[str, FloatArray] | None = None
+    stdp: bool = False
+
+    @cached_property
+    def vertices(self) -> tuple[Vertex, ...]:
+        """Sources, then populations, as a script makes them."""
+        found = [Vertex(s.name, s.size, min(s.size, 1 << SOURCE_BITS)) for s in self.machine.sources]
+        return (*found, *(Vertex(p.name, p.words.size, per_core(p)) for p in self.machine.populations))
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """One per projection, with the slices that it joins."""
+        by_name = {vertex.name: vertex for vertex in self.vertices}
+        found = []
+        for projection in self.machine.projections:
+            ends = (by_name[projection.source], by_name[projection.target])
+            columns = zip((projection.links.pre, projection.links.post), ends, strict=True)
+            pairs = np.unique(np.stack([index // end.per_core for index, end in columns]), axis=1)
+            joined = frozenset((int(a), int(b)) for a, b in pairs.T)
+            found.append(Link(projection.source, projection.target, joined))
+        return tuple(found)
+
+    @cached_property
+    def slices(self) -> tuple[Slice, ...]:
+        """Every slice on its core."""
+        return place(self.vertices, self.links)
+
+    @cached_property
+    def routes(self) -> Routes:
+        """Routing tables."""
+        return route(self.vertices, self.links, self.slices)
+
+    def loads(self) -> tuple[Load, ...]:
+        """What every core has to bear, in the order of the slices."""
+        parts: dict[str, list[Slice]] = {}
+        for part in self.slices:
+            parts.setdefault(part.vertex, []).append(part)
+        found: list[Load] = []
+        for source in self.machine.sources:
+            found += [Load(part) for part in parts[source.name]]
+        for population in self.machine.populations:
+            found += self._of(population, parts[population.name])
+        return tuple(found)
+
+    def _of(self, population: Population, parts: list[Slice]) -> list[Load]:
+        into = [p for p in self.machine.projections if p.target == population.name]
+        counts = [self._counts(p, per_core(population), len(parts)) for p in into]
+        found = []
+        for index, part in enumerate(parts):
+            here = [(p, count) for p, count in zip(into, counts, strict=True) if count.synapses[index]]
+            sources, blocks = len({p.source for p, _ in here}), len(here)
+            kind = population.words.kind
+            matrix = sum(-(-p.links.sizes[0] * (int(c.row[index]) + 3) * 4 // 16) * 16 for p, c in here)
+            found.append(
+                Load(
+                    part,
+                    synapses=sum(int(c.synapses[index]) for _, c in here),
+                    row=max((int(c.row[index]) for _, c in here), default=0),
+                    blocks=blocks,
+                    sources=sources,
+                    matrix=matrix,
+                    dtcm=dtcm_bytes(population.layout.index_bits, kind, part.size, sources, blocks, self.stdp),
+                    sdram=matrix + sum(region_bytes(kind, part.size, sources, blocks).values()),
+                    events=sum(float(c.events[index]) for _, c in here),
+                )
+            )
+        return found
+
+    def _counts(self, projection: Projection, size: int, cores: int) -> Counts:
+        links = projection.links
+        core = links.post // size
+        pair, per_row = np.unique(links.pre * cores + core, return_counts=True)
+        row = np.zeros(cores, dtype=np.int64)
+        np.maximum.at(row, pair % cores, per_row)
+        rates = None if self.rates is None else self.rates.get(projection.source)
+        weights = np.ones(links.sizes[0]) if rates is None else np.asarray(rates, dtype=np.float64).ravel()
+        events = np.bincount(core, weights=weights[links.pre], minlength=cores).astype(np.float64)
+        return Counts(np.bincount(core, minlength=cores), row, events)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """One projection on each core of its target, (cores,) each: synapses, longest row, events per step."""
+
+    synapses: IntArray
+    row: IntArray
+    events: FloatArray
+
+
+def per_core(population: Population) -> int:
+    """Neurons of one slice."""
+    return min(population.words.size, 1 << population.layout.neuron_bits)
