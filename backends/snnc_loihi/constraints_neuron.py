@@ -169,15 +169,18 @@ def folded_gain(graph: Graph, target: Target) -> Iterator[Violation]:
 def shared_decays(graph: Graph, target: Target) -> Iterator[Violation]:
     """The neurons of a population share their decays.
 
-    Lava takes one du and one dv per process. Share them per layer, or split the layer.
+    Lava takes one du and one dv per process; a core of the chip holds 32 pairs of them. Values that round to the same
+    4096th are one. Share them in the layer, make a layer of each value, or take Loihi 2.
     """
-    for key in ("decay_u", "decay_v"):
-
-        def broken(node: Neuron, key: str = key) -> str | None:
-            values = np.unique(np.asarray(getattr(node, key)))
-            return f"{len(values)} values" if len(values) > 1 else None
-
-        yield from _neurons(graph, key, broken, "one value", "Share it in the layer, or split the layer.")
+    profiles = target.limits["decay profiles"].value if "decay profiles" in target.limits else 1
+    for node in graph.neurons:
+        for key in ("decay_u", "decay_v"):
+            values = np.unique(np.rint(np.asarray(getattr(node, key)) * 4096))
+            if len(values) > 1:
+                found = f"{len(values)} values in steps of 1/4096"
+                allowed = f"one per population (a core has {profiles} profiles of du and dv, Lava's process has one)"
+                fix = "Share it in the layer, make a layer of each value, or take loihi2."
+                yield Violation(node.name, key, found, allowed, fix)
 
 
 def decaying_current(graph: Graph, target: Target) -> Iterator[Violation]:

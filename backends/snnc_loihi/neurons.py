@@ -84,24 +84,25 @@ def _one(node: Neuron, key: str) -> Fixed | Violation:
     return Violation(node.name, key, found, "one value per population", "Split the population or share the value.")
 
 
-def _kept(node: Neuron, key: str, low: int, high: int) -> int | Violation:
+def _register(node: Neuron, key: str, name: str, zero: int) -> int | Violation:
+    """Du or dv, which is ``zero`` minus the 4096ths that are kept."""
     value = _one(node, key)
     if isinstance(value, Violation):
         return value
     raw = value.raw.flat[0] * 2.0 ** (DECAY_BITS - value.format.frac)
-    if raw != int(raw) or not low <= raw <= high:
-        return Violation(node.name, key, f"{raw:g}/4096 kept per step", f"{low}/4096 to {high}/4096 in steps of 1/4096")
-    return int(raw)
+    if raw != int(raw) or not 0 <= zero - raw <= MAX_DECAY:
+        found = f"{raw:g}/4096 kept per step ({name} {zero - raw:g})"
+        allowed = f"{zero - MAX_DECAY}/4096 to {zero}/4096 in steps of 1/4096 ({name} {MAX_DECAY} to 0)"
+        return Violation(node.name, key, found, allowed)
+    return int(zero - raw)
 
 
 def _du(node: Neuron) -> int | Violation:
-    kept = _kept(node, "decay_u", 0, MAX_DECAY)
-    return kept if isinstance(kept, Violation) else MAX_DECAY - kept
+    return _register(node, "decay_u", "du", MAX_DECAY)
 
 
 def _dv(node: Neuron) -> int | Violation:
-    kept = _kept(node, "decay_v", 1, 1 << DECAY_BITS)
-    return kept if isinstance(kept, Violation) else (1 << DECAY_BITS) - kept
+    return _register(node, "decay_v", "dv", 1 << DECAY_BITS)
 
 
 def _vth(node: Neuron) -> int | Violation:

@@ -99,6 +99,18 @@ def test_no_reset_is_refused() -> None:
     assert broken(net(lif={"reset_v": "none"})) == {"hard_reset"}
 
 
+def test_decays_per_neuron_are_counted() -> None:
+    found = check(net(lif={"decay_v": np.array([0.9, 0.5, 0.8, 0.5])}), LOIHI1)
+    assert [(v.quantity, v.found) for v in found] == [("decay_v", "3 values in steps of 1/4096")]
+    assert "32 profiles" in found[0].allowed
+    assert "loihi2" in found[0].fix
+
+
+def test_decays_that_round_to_one_register_are_one() -> None:
+    close = 0.9 + np.array([0, 1, -1, 2]) * 1e-6
+    assert check(net(lif={"decay_v": close}), LOIHI1) == ()
+
+
 @pytest.mark.parametrize("name", list(LAYERS))
 def test_layers_that_break_a_rule(name: str) -> None:
     for graph in LAYERS[name]:
