@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import kinds_emulators
+import kinds_graded
+import kinds_learning
 import kinds_loihi
+import kinds_nengo
 import kinds_spinnaker
 from golden_base import Data, Fields, Kind, Tally
 
@@ -15,24 +18,14 @@ from snnc.errors import SnncError
 
 # Raw memory, from which other fields were read, and the floats that the user gave to the host software.
 MEMORY = r"float\|.*|\w+_region|n_neurons|row_key|meta"
-EXECUTED: tuple[Kind, ...] = (*kinds_loihi.KINDS, *kinds_emulators.KINDS)
-WAITING = tuple(
-    Kind(name, frozenset(needs.split()))
-    for name, needs in {
-        "lava_sigma_delta": "a_in da_in j0_sigma_s",
-        "lava_learning_closed_loop": "pre w0 weights x1 y1 r3_weights",
-        "lava_stdp": "pre post w0 stdp_default_e1__tag_1",
-        "lava_stdp_float": "pre post w0 stdp_default_e1__weights",
-        "lava_netx_weight_opt": "params w_in w_out w_out_loihi2",
-        "nl_discretize": "ints floats w_float w_int bias_int",
-        "nl_functions": "decay_int_off0 ov21 w_disc",
-        "nl_noise": "u_bias u_q0 v_bias v_q0",
-        "nl_pes_learning": "spikes error weights trace",
-        "b2_stdp": "pre post_drive w_mean",
-        "spinnaker2 lif": "weight_int v_scale out_spikes",
-        "spinnaker mapping": "stdp_small recurrent_300 delay_extension",
-    }.items()
+EXECUTED: tuple[Kind, ...] = (
+    *kinds_loihi.KINDS,
+    *kinds_graded.KINDS,
+    *kinds_nengo.KINDS,
+    *kinds_emulators.KINDS,
+    *kinds_learning.KINDS,
 )
+WAITING: tuple[Kind, ...] = ()  # recognised, and executed by nothing yet
 
 
 def replay(stem: str, data: Data) -> Tally:

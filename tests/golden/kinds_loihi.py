@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from golden_base import Data, Kind, Tally, meta
-from replay import LOIHI, SYNAPSE, arrivals, chain, driven, fixed, lava_lif, run, shifted
+from replay import DECAY, LOIHI, SYNAPSE, arrivals, chain, driven, fixed, given, lava_lif, run, shifted
 
-from snnc.ir import Affine, Conv, Edge, Fixed, FixedGraph, Format, Graph, Input, IntArray, Neuron
+from snnc.ir import Affine, Atrlif, Conv, Edge, Fixed, FixedGraph, Format, Graph, Input, IntArray, Neuron, Node
 from snnc.trace import Probes
 from snnc_loihi.encoding import encode
 from snnc_reference.execute import execute
@@ -20,12 +20,8 @@ from snnc_reference.execute import execute
 Values = npt.NDArray[Any]
 
 
-def _given(cell: Neuron, a: IntArray) -> dict[str, IntArray]:
-    """The population with a_in [n, T] carried to it by a hop, in logical time."""
-    n = len(a)
-    wire = Affine("w", weight=fixed(np.eye(n), Format(2, -6)))
-    out = run(chain([Input("in", shape=(n,), encoding="direct"), wire, cell], LOIHI, logical=True), a)
-    return {key: out[f"{cell.name}.{key}"] for key in "uvs"}
+def _given(cell: Node, a: IntArray) -> dict[str, IntArray]:
+    return given(cell, a, LOIHI)
 
 
 def lif_random(data: Data, tally: Tally) -> None:
@@ -70,8 +66,34 @@ def lif_variants(data: Data, tally: Tally) -> None:
         tally.same(f"reff{j}_s", trace.spikes["n"][0].T, data[f"reff{j}_s"])
         for key in "uv":
             tally.same(f"reff{j}_{key}", trace.states["n", key][0].T, data[f"reff{j}_{key}"], 1e-12)
-    tally.missing["tern_*"] = "TernaryLIF (output ternary)"
-    tally.missing["atr*"] = "ATRLIF (adaptive threshold in integers)"
+    ternary(data, tally)
+    adaptive(data, tally)
+
+
+def ternary(data: Data, tally: Tally) -> None:
+    """TernaryLIF: a lower threshold of its own, and a reset on either side."""
+    p = meta(data)["ternary"]
+    low = fixed(p["vth_lo"], Format(40, -6))
+    cell = lava_lif("n", data["a_in"].shape[:1], p["du"], p["dv"], p["vth_hi"], p["bias_mant"] << p["bias_exp"])
+    out = _given(replace(cell, output="ternary", threshold_low=low), data["a_in"])
+    for key in "uvs":
+        tally.same(f"tern_{key}", out[key], data[f"tern_{key}"])
+
+
+def adaptive(data: Data, tally: Tally) -> None:
+    """ATRLIF: decays are fractions taken away, and the current's takes 1 of 4096 more."""
+    p, a = meta(data)["atrlif"], data["a_in"] // 16
+    bias = fixed(p["bias_mant"] << p["bias_exp"])
+    for j, own in enumerate(p["params"]):
+        kept = {key: 4096 - int(4096 * own[f"delta_{key}"]) for key in ("i", "v", "theta", "r")}
+        cell = Atrlif(
+            "n", shape=a.shape[:1], decay_u=fixed(kept["i"] - 1, DECAY), decay_v=fixed(kept["v"], DECAY),
+            decay_threshold=fixed(kept["theta"], DECAY), decay_refractory=fixed(kept["r"], DECAY), bias=bias,
+            threshold=fixed(own["theta_0"], Format(40, -6)), threshold_step=fixed(own["theta_step"], Format(40, -6)),
+        )  # fmt: skip
+        out = _given(cell, a)
+        for key, name in {"u": "i", "v": "v", "theta": "theta", "r": "r", "s": "s"}.items():
+            tally.same(f"atr{j}_{name}", out[key], data[f"atr{j}_{name}"])
 
 
 def weight_encoding(data: Data, tally: Tally) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snnc.ir import Affine, Conv, Conventions, Edge, Fixed, FixedGraph, Format, Input, IntArray, Neuron, Node
+from snnc.ir import (
+    POPULATIONS,
+    Affine,
+    Conv,
+    Conventions,
+    Edge,
+    Fixed,
+    FixedGraph,
+    Format,
+    Input,
+    IntArray,
+    Neuron,
+    Node,
+)
 from snnc.trace import Probes
 from snnc_loihi.target import CONVENTIONS
 from snnc_reference import neuron_euler
@@ -54,19 +67,23 @@ def lava_lif(name: str, shape: tuple[int, ...], du: int, dv: int, vth: int, bias
     )  # fmt: skip
 
 
-def run(graph: FixedGraph, values: npt.NDArray[Any]) -> dict[str, IntArray]:
+def run(
+    graph: FixedGraph, values: npt.NDArray[Any], added: Mapping[tuple[str, str], IntArray] | None = None
+) -> dict[str, IntArray]:
     """Runs one sample in device time (a graph without latencies has no other).
 
     Args:
         graph: what runs.
         values: [*shape, T], spikes or integers for the graph's input; time is the last axis, as in the vectors.
+        added: (population, port) -> [*shape, T], added to the sum of weights or to the bias.
 
     Returns:
-        ``<population>.u``, ``.v`` and ``.s`` -> [*shape, T].
+        ``<population>.u``, ``.v``, ``.s`` and what else it has -> [*shape, T].
     """
-    trace = execute(graph, _drive(values), Probes(states="all"))
-    found = {f"{name}.{key}": array for (name, key), array in trace.states.items()}
-    found |= {f"{node.name}.s": trace.spikes[node.name] for node in graph.neurons}
+    ports = {port: _drive(extra) for port, extra in (added or {}).items()}
+    trace = execute(graph, _drive(values), Probes(states="all"), added=ports)
+    found = {f"{name}.s": array for name, array in trace.spikes.items()}
+    found |= {f"{name}.{key}": array for (name, key), array in trace.states.items()}
     return {key: np.moveaxis(array[0], 0, -1) for key, array in found.items()}
 
 
@@ -130,9 +147,16 @@ def chain(nodes: Sequence[Node], conventions: Conventions, *, logical: bool = Fa
     latency = {nodes[0].name: 0}
     steps = 0
     for a, b in pairwise(nodes):
-        hop = conventions.hop_delay if isinstance(a, (Input, Neuron)) else 0
+        hop = conventions.hop_delay if isinstance(a, POPULATIONS) else 0
         edges.append(Edge(a.name, b.name, hop))
         steps += hop
-        if isinstance(b, Neuron):
+        if isinstance(b, POPULATIONS):
             latency[b.name] = steps
     return FixedGraph(tuple(nodes), tuple(edges), "vector", conventions, latency if logical else {})
+
+
+def given(cell: Node, a: IntArray, conventions: Conventions, unit: int = 6) -> dict[str, IntArray]:
+    """The population with a_in [n, T] carried to it by a hop and shifted left by ``unit``, in logical time."""
+    wire = Affine("w", weight=fixed(np.eye(len(a)), Format(2, -unit)))
+    graph = chain([Input("in", shape=(len(a),), encoding="direct"), wire, cell], conventions, logical=True)
+    return {name.rpartition(".")[2]: x for name, x in run(graph, a).items() if name.startswith(f"{cell.name}.")}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import golden_kinds
-import kinds_emulators
+import kinds_nengo
 import kinds_loihi
 import numpy as np
 import pytest
@@ -103,7 +103,7 @@ def register_as_period(*given: Any) -> Neuron:
 
 
 ORIGINAL_CONV, ORIGINAL_SLOTS = kinds_loihi._conv, kinds_loihi._slots
-ORIGINAL_COMPARTMENTS = kinds_emulators._compartments
+ORIGINAL_COMPARTMENTS = kinds_nengo._compartments
 CODE: dict[str, tuple[str, Any, str, Any]] = {
     "du has no offset of one": ("lava_lif_random", kinds_loihi, "lava_lif", du_without_offset),
     "fires at the threshold": ("lava_lif_cases", kinds_loihi, "lava_lif", other_neuron(fires="ge")),
@@ -111,7 +111,7 @@ CODE: dict[str, tuple[str, Any, str, Any]] = {
     "reset comes a step later": ("lava_lif_random", kinds_loihi, "lava_lif", other_neuron(reset_delay=1)),
     "reset takes the current too": ("lava_lif_random", kinds_loihi, "lava_lif", other_neuron(reset_u=True)),
     "refractory of one step": ("lava_lif_random", kinds_loihi, "lava_lif", other_neuron(refractory=1)),
-    "refractory register is the period": ("nl_recurrent", kinds_emulators, "_compartments", register_as_period),
+    "refractory register is the period": ("nl_recurrent", kinds_nengo, "_compartments", register_as_period),
     "executor floors": ("lava_mlp_784_64_10", neuron_euler, "shift_right", lambda x, b, _: shift_right(x, b, "floor")),
     "executor adds input before the decay": ("lava_lif_random", neuron_euler, "step", input_before_decay),
     "registers have no 32 bits": ("lava_lif_cases", neuron_euler, "wrap", lambda x, _: x),
