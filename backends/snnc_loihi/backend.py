@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -13,6 +14,7 @@ from snnc.errors import UnsupportedError, Violation
 from snnc.ir import FixedGraph
 from snnc.target import Target
 from snnc.trace import Probes, Trace
+from snnc_loihi.export import script_files
 from snnc_loihi.lowering import plan_of
 from snnc_loihi.mapping import CoreLimits, map_cores
 from snnc_loihi.plan import Plan, Population
@@ -51,6 +53,12 @@ def run(program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
     return run_plan(plan, program.graph, spikes, probes)
 
 
+def export(program: Program) -> Mapping[str, bytes]:
+    """A script that runs the network with lava-nc and NumPy alone; see :func:`snnc_loihi.export.script_files`."""
+    plan = program.data if isinstance(program.data, Plan) else plan_of(program.graph)
+    return script_files(plan, program.target)
+
+
 def _payload(plan: Plan) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     for one in plan.populations:
@@ -75,4 +83,4 @@ def _registers(one: Population) -> dict[str, npt.NDArray[Any]]:
     return {**found, "bias_mant": one.bias_mant.astype(np.int16)}
 
 
-__all__ = ["chunk", "lower", "name", "run", "targets"]
+__all__ = ["chunk", "export", "lower", "name", "run", "targets"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.backend import Backend, Program, Registry
-from snnc.errors import InputError, IntegrityError
+from snnc.backend import Backend, Exporter, Program, Registry
+from snnc.errors import InputError, IntegrityError, SnncError
 from snnc.evidence import Rung
 from snnc.folder import Folder, json_bytes, read_folder
 from snnc.formats import onnx_file
@@ -29,6 +30,7 @@ FLOAT_FILE = "model.float.onnx"
 FIXED_FILE = "model.fixed.onnx"
 PACKAGES = ("snnc", "numpy", "onnx", "torch", "onnxruntime", "lava-nc", "snntorch", "matplotlib")
 MAX_MODEL = 1 << 30
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def place(target: str, name: str) -> str:
@@ -56,7 +58,11 @@ def versions() -> dict[str, str]:
 
 
 def build_files(build: Build) -> dict[str, bytes]:
-    """Files of one target: its integers, its payload, and what quantization did."""
+    """Files of one target: its integers, its payload, what quantization did, and what the back end adds.
+
+    Raises:
+        SnncError: the back end gives a file a name that is taken or no plain name.
+    """
     target = build.target.name
     account = {
         "target": target,
@@ -64,14 +70,19 @@ def build_files(build: Build) -> dict[str, bytes]:
         "scales": {name: _array_json(scale) for name, scale in sorted(build.quantized.scales.items())},
         "notes": notes_json(build.quantized.notes),
         "utilization": {key: list(pair) for key, pair in build.program.utilization.items()},
-        "tables": {title: [dict(row) for row in rows] for title, rows in build.program.tables.items()},
+        "tables": tables_json(build.program),
         "passes": [asdict(entry) for entry in build.history],
     }
-    return {
-        place(target, FIXED_FILE): onnx_file.write(build.quantized.graph),
-        place(target, "program.npz"): npz_bytes(dict(build.program.payload)),
-        place(target, "quantization.json"): json_bytes(account),
+    own = {
+        FIXED_FILE: onnx_file.write(build.quantized.graph),
+        "program.npz": npz_bytes(dict(build.program.payload)),
+        "quantization.json": json_bytes(account),
     }
+    added = build.backend.export(build.program) if isinstance(build.backend, Exporter) else {}
+    for name in sorted(added):
+        if name in own or not PLAIN_NAME.fullmatch(name):
+            raise SnncError(f"the back end {build.backend.name!r} may not write a file called {name!r} for {target}")
+    return {place(target, name): content for name, content in {**own, **added}.items()}
 
 
 def files(compilation: Compilation) -> dict[str, bytes]:
@@ -237,6 +248,15 @@ def open_folder(path: Path, registry: Registry) -> Opened:
         IntegrityError: it is no compiled folder, or something in it changed.
     """
     return Opened(read_folder(path), registry)
+
+
+def tables_json(program: Program) -> dict[str, dict[str, Any]]:
+    """A program's tables; columns stand apart from rows, because JSON with sorted keys would lose their order."""
+    return {
+        title: {"columns": list(rows[0]), "rows": [list(row.values()) for row in rows]}
+        for title, rows in program.tables.items()
+        if rows
+    }
 
 
 def _array_json(array: FloatArray) -> dict[str, Any]:

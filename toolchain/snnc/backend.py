@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -19,6 +19,7 @@ from snnc.target import Target
 from snnc.trace import Probes, Trace
 
 GROUP = "snnc.backends"
+EMULATOR = "emulator"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,38 @@ class Backend(Protocol):
 
     def run(self, program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
         """Runs samples [B, T, *shape] from the start state; the trace is in logical time."""
+
+
+@runtime_checkable
+class Exporter(Backend, Protocol):
+    """A back end that also writes files of its own, such as a script that runs without snnc."""
+
+    def export(self, program: Program) -> Mapping[str, bytes]:
+        """Files for the target's folder, name -> content; the same program gives the same bytes."""
+
+
+Executor = Callable[[Program, npt.NDArray[Any], Probes], Trace]
+
+
+@runtime_checkable
+class Witness(Backend, Protocol):
+    """A back end that can also run a program in other ways, such as the vendor's own machine code on a modelled chip."""
+
+    executors: Mapping[str, Executor]
+
+
+def executor(backend: Backend, name: str = EMULATOR) -> Executor:
+    """A back end's way to run programs: ``emulator`` is its ``run``, others are its ``executors``.
+
+    Raises:
+        InputError: it has no executor of this name; names the nearest.
+    """
+    if name == EMULATOR:
+        return backend.run
+    offered = backend.executors if isinstance(backend, Witness) else {}
+    if name not in offered:
+        raise InputError(unknown(f"executor of the back end {backend.name!r}", name, (EMULATOR, *offered)))
+    return offered[name]
 
 
 @runtime_checkable

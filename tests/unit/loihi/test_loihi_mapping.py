@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from snnc.artifacts import tables_json
 from snnc.errors import DoesNotFitError
 from snnc.ir import Affine, Conv, Edge, FixedGraph, Format, Input, Neuron, Node
 from snnc.report import text
@@ -246,12 +247,12 @@ def test_the_program_carries_the_table() -> None:
     assert rows[0]["synaptic words"] == (14112, 16384)
     with pytest.raises(TypeError):
         rows[0]["core"] = 7  # type: ignore[index]
-    shown = text.render(text.row_table("cores", rows), width=200)
-    assert "14,112 / 16,384" in shown
-    assert "0 to 127" in shown
-    short = text.render(text.row_table("cores", rows, most=1), width=200)
-    assert "and 2 more" in short
-    assert "512" not in short
+    shown = text.render(text.own_table("cores", **tables_json(program)["cores"]), width=80)
+    assert "Cores; chip 0; decay profiles 1 / 32" in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["0", "a", "0", "to", "127", "128", "14,112", "784", "128"] in lines
+    assert ["2", "b", "0", "to", "9", "10", "512", "256", "0"] in lines
+    assert ["of", "1,024", "16,384", "4,096", "4,096"] in lines
 
 
 def test_limits_of_the_target() -> None:

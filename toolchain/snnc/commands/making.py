@@ -105,6 +105,7 @@ def page_data(compilation: Compilation, done: Validated) -> html.PageData:
         title=f"{compilation.source.name}: float against integers",
         evidence=done.evidence,
         utilization={name: b.program.utilization for name, b in builds.items()},
+        tables={name: artifacts.tables_json(b.program) for name, b in builds.items()},
         notes={name: b.quantized.notes for name, b in builds.items()},
         traces=done.traces,
         scales={name: b.quantized.scales for name, b in builds.items()},

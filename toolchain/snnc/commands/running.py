@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from snnc.artifacts import Opened, column, open_folder, versions, weights_by_layer
-from snnc.backend import Program, discover, unknown
+from snnc.backend import EMULATOR, Program, discover, executor, unknown
 from snnc.commands.screen import Screen
 from snnc.compare import compare
 from snnc.config import Config, parse_config
@@ -36,6 +36,7 @@ class RunChoices:
     output: Path | None
     states: bool
     samples: int | None
+    executor: str = EMULATOR
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def run(screen: Screen, folder: Path, what: RunChoices, as_json: bool) -> int:
     with screen.progress() as progress:
         parts = []
         total = samples.spikes.shape[0]
-        runner = _runner(opened, what.backend, target, probes)
+        runner = _runner(opened, what, target, probes)
         for start in range(0, total, CHUNK):
             progress(f"run on {what.backend}", start, total)
             parts.append(runner(samples.spikes[start : start + CHUNK]))
@@ -93,17 +94,21 @@ def _target_for(opened: Opened, backend: str, target: str | None) -> str:
     return served[0]
 
 
-def _runner(opened: Opened, backend: str, target: str, probes: Probes) -> Any:
+def _runner(opened: Opened, what: RunChoices, target: str, probes: Probes) -> Any:
+    backend = what.backend
     if backend == ONNX:
+        if what.executor != EMULATOR:
+            raise InputError(unknown(f"executor of {ONNX!r}", what.executor, (EMULATOR,)))
         model = opened.folder["model.fixed.onnx" if target == GENERIC else f"{target}/model.fixed.onnx"]
         return lambda spikes: select(onnx_run.run(model, spikes), probes)
     chosen = opened.registry.backend(backend)
     served = {t.name for t in chosen.targets}
     if target not in served and backend != "reference":
         raise InputError(f"the back end {backend!r} serves {', '.join(sorted(served))}, not {target}")
+    execute = executor(chosen, what.executor)
     _, _, program = opened.lowered(target, chosen)
     checked: Program = program
-    return lambda spikes: chosen.run(checked, spikes, probes)
+    return lambda spikes: execute(checked, spikes, probes)
 
 
 def select(trace: Trace, probes: Probes) -> Trace:
@@ -196,6 +201,7 @@ def page_data(opened: Opened, done: Validated, title: str) -> html.PageData:
         title=title,
         evidence=done.evidence,
         utilization={name: {k: tuple(v) for k, v in a["utilization"].items()} for name, a in accounts.items()},
+        tables={name: a.get("tables", {}) for name, a in accounts.items()},
         traces=done.traces,
         scales={column(name): opened.scales(name) for name in opened.targets},
         weights=weights_by_layer(graph, fixed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -44,6 +44,7 @@ class PageData:
         config: settings, nested as they are.
         versions: package -> version.
         sample: index of the sample that the plots show.
+        tables: target -> title -> ``columns`` and ``rows`` of a back end's own table, such as one row per core.
     """
 
     title: str
@@ -57,9 +58,10 @@ class PageData:
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     sample: int = 0
+    tables: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key in ("utilization", "notes", "traces", "scales", "weights", "thresholds", "config", "versions"):
+        for key in (one.name for one in fields(self) if one.name not in ("title", "evidence", "sample")):
             object.__setattr__(self, key, MappingProxyType(dict(getattr(self, key))))
 
 
@@ -191,7 +193,8 @@ def _facts(data: PageData) -> list[Part]:
         )
         parts.append(("quantization", "Quantization", table(words.NOTE_HEADERS, notes, caption)))
     if any(data.utilization.values()):
-        parts.append(("resources", "Resources", _resources(data.utilization)))
+        own = (table(*_own(f"{name}: {title}", t)) for name, ts in data.tables.items() for title, t in ts.items())
+        parts.append(("resources", "Resources", "".join([_resources(data.utilization), *own])))
     if data.config:
         rows = list(flatten(data.config))
         parts.append(("configuration", "Configuration", table(("setting", "value"), rows, "Settings of this run")))
@@ -199,6 +202,11 @@ def _facts(data: PageData) -> list[Part]:
         rows = [(str(k), str(v) if v is not None else "not installed") for k, v in data.versions.items()]
         parts.append(("versions", "Versions", table(("package", "version"), rows, "Software of this run")))
     return parts
+
+
+def _own(title: str, found: Mapping[str, Any]) -> tuple[list[str], list[list[str]], str]:
+    caption, headers, lines = words.own_rows(title, found["columns"], found["rows"])
+    return headers, lines, caption
 
 
 def _resources(utilization: Mapping[str, Mapping[str, tuple[int, int]]]) -> str:

@@ -109,20 +109,24 @@ def utilization_table(utilization: Mapping[str, Mapping[str, tuple[int, int]]]) 
     return simple_table(("target", "resource", "used", "of", "share"), rows, "Resources", "llrrr")
 
 
-def row_table(title: str, rows: Sequence[Mapping[str, Any]], most: int = 64) -> Table:
-    """A back end's own table, such as one row per core.
+def own_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int = 64) -> Table:
+    """A back end's own table, such as one row per core; what all rows share stands in the title.
 
     Args:
         title: above the table.
-        rows: column -> text, number or pair (used, max); all with the same columns.
+        columns: their names.
+        rows: texts, numbers and pairs (used, max).
         most: rows that are shown; JSON output has all of them.
     """
-    headers = list(rows[0])
-    lines = [tuple(words.amount(row[key]) for key in headers) for row in rows[:most]]
+    head, headers, lines = words.own_rows(title.capitalize(), columns, rows)
     if len(rows) > most:
-        lines.append((f"and {len(rows) - most:,} more", *("" for _ in headers[1:])))
-    numbers = "".join("l" if isinstance(rows[0][key], str) else "r" for key in headers)
-    return simple_table(headers, lines, title.capitalize(), numbers)
+        rest = f"and {len(rows) - most:,} more"
+        lines[most : len(rows)] = [[rest, *("" for _ in headers[1:])]]
+    numbers = "".join("l" if isinstance(rows[0][columns.index(name)], str) else "r" for name in headers)
+    table = simple_table([name.replace(" ", "\n") for name in headers], lines, head, numbers)
+    for column in table.columns:
+        column.no_wrap = False
+    return table
 
 
 def verdict_line(evidence: Evidence) -> Text:
@@ -216,7 +220,7 @@ def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
         used = {target: {key: (int(a), int(b)) for key, (a, b) in found["utilization"].items()}}
         if used[target]:
             parts.append(utilization_table(used))
-        parts += [row_table(title, rows) for title, rows in found.get("tables", {}).items() if rows]
+        parts += [own_table(title, t["columns"], t["rows"]) for title, t in found.get("tables", {}).items()]
         changed = [n for n in found.get("notes", ()) if n["clipped"] or n["zeroed"] or n["rounded"]]
         keys = ("node", "quantity", "format", "count", "clipped", "zeroed", "rounded")
         lines = [(*(n[key] for key in keys), words.number(n["worst"], 3)) for n in changed]

@@ -24,6 +24,34 @@ def amount(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def own_rows(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+) -> tuple[str, list[str], list[list[str]]]:
+    """A back end's table as text: caption, headers and lines; every maximum is said once, in a last line.
+
+    Args:
+        title: of the table.
+        columns: their names.
+        rows: texts, numbers and pairs (used, max); what all of several rows share goes into the caption.
+    """
+    cells = list(zip(*rows, strict=True))
+    same = [len(rows) > 1 and all(value == column[0] for value in column) for column in cells]
+    kept = [i for i, alike in enumerate(same) if not alike] or [0]
+    shared = [f"{columns[i]} {amount(cells[i][0])}" for i in range(len(columns)) if i not in kept]
+    most = [_common_maximum(cells[i]) for i in kept]
+    lines = [[amount(row[i][0] if m else row[i]) for i, m in zip(kept, most, strict=True)] for row in rows]  # type: ignore[index]
+    if any(most):
+        lines.append([m or "" for m in most])
+        lines[-1][0] = lines[-1][0] or "of"
+    return "; ".join([title, *shared]), [columns[i] for i in kept], lines
+
+
+def _common_maximum(cells: Sequence[object]) -> str:
+    """The maximum of all pairs of a column, or nothing."""
+    found = {amount(cell[1]) if isinstance(cell, (list, tuple)) and len(cell) == 2 else "" for cell in cells}
+    return found.pop() if len(found) == 1 else ""
+
+
 def share(part: int, whole: int) -> str:
     """A part in percent that never rounds something to nothing."""
     if not whole:
