@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snnc.backend import Program
+from snnc.backend import Executor, Program
 from snnc.errors import TraceError
 from snnc.ir import FixedGraph, Input
 from snnc.target import Target
 from snnc.trace import Probes, Trace
+from snnc_spinnaker.export import export
 from snnc_spinnaker.lower import build, lower
 from snnc_spinnaker.network import Machine, Run
 from snnc_spinnaker.target import SPINNAKER1
@@ -56,6 +58,26 @@ def run(program: Program, spikes: Array, probes: Probes) -> Trace:
     return Trace(name, program.target, record.sent, record.state, meta)
 
 
+def run_binary(program: Program, spikes: Array, probes: Probes) -> Trace:
+    """Runs the unmodified programs of the sPyNNaker release on a modelled board; needs the extra ``spinnaker``.
+
+    Args:
+        program: made by :func:`lower`.
+        spikes: [B, T, *shape], 0 or 1.
+        probes: the same states as :func:`run`.
+
+    Raises:
+        TraceError: the input has another shape.
+        SnncError: the tools are missing or refuse the network, or a program trapped.
+    """
+    from snnc_spinnaker.binary import execute
+
+    return execute.run(program, spikes, probes)
+
+
+executors: Mapping[str, Executor] = {"binary": run_binary}
+
+
 class Recorder:
     """Cuts each population's window out of device time."""
 
@@ -86,4 +108,4 @@ class Recorder:
         where[key][:, t] = out.reshape(self.batch, *shape)
 
 
-__all__ = ["lower", "name", "run", "targets"]
+__all__ = ["executors", "export", "lower", "name", "run", "run_binary", "targets"]

@@ -1,0 +1,55 @@
+"""A program as two files that run without snnc: run_spynnaker.py and spynnaker.npz.
+
+The script is the module :mod:`snnc_spinnaker.run_spynnaker` word for word; all that differs between networks is in the
+.npz: ``network`` (JSON), parameter words ``<number>.neuron``, ``.threshold`` and ``.synapse`` of each population, and
+connection columns ``<number>.pre``, ``.post`` and ``.weight`` of each projection.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.backend import Program
+from snnc.trace import npz_bytes
+from snnc_spinnaker.lower import build
+from snnc_spinnaker.network import Machine
+from snnc_spinnaker.placement_demand import SOURCE_BITS, per_core
+
+SCRIPT, DATA = "run_spynnaker.py", "spynnaker.npz"
+
+
+def export(program: Program) -> dict[str, bytes]:
+    """The script and its data."""
+    graph = program.graph
+    machine = program.data if isinstance(program.data, Machine) else build(graph)
+    shifts = {population.name: population.ring_shift for population in machine.populations}
+    sources = [
+        {"name": s.name, "shape": graph.shapes[s.name], "size": s.size, "kind": s.kind, "start": s.start,
+         "per_core": 1 << SOURCE_BITS}
+        for s in machine.sources
+    ]  # fmt: skip
+    populations = [
+        {"name": p.name, "shape": graph.shapes[p.name], "size": p.words.size, "kind": p.words.kind,
+         "latency": graph.latency.get(p.name, 0), "ring_shift": p.ring_shift, "per_core": per_core(p)}
+        for p in machine.populations
+    ]  # fmt: skip
+    projections = [
+        {"source": p.source, "target": p.target, "receptor": p.receptor, "delay": p.delay,
+         "ring_shift": shifts[p.target]}
+        for p in machine.projections
+    ]  # fmt: skip
+    network = {"depth": graph.depth, "sources": sources, "populations": populations, "projections": projections}
+    arrays: dict[str, npt.NDArray[Any]] = {"network": np.array(json.dumps(network, sort_keys=True))}
+    for number, population in enumerate(machine.populations):
+        for key in ("neuron", "threshold", "synapse"):
+            arrays[f"{number}.{key}"] = getattr(population.words, key).astype(np.int32)
+    for number, projection in enumerate(machine.projections):
+        links = projection.links
+        for key, kind in (("pre", np.uint32), ("post", np.uint32), ("weight", np.uint16)):
+            arrays[f"{number}.{key}"] = getattr(links, key).astype(kind)
+    return {SCRIPT: files("snnc_spinnaker").joinpath(SCRIPT).read_bytes(), DATA: npz_bytes(arrays)}

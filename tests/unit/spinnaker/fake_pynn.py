@@ -1,0 +1,107 @@
+"""A stand-in for pyNN.spiNNaker that runs the emulated core: floats to words and shifts by the rules of the tools."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from snnc_spinnaker import arith
+from snnc_spinnaker.core import Core
+from snnc_spinnaker.ring import Layout
+from snnc_spinnaker.words import Words
+
+
+def shift_of(summed: float) -> int:
+    """Ring-buffer shift for a largest expected sum (specs/spinnaker.md section 1.3)."""
+    shift = math.ceil(max(0.0, math.log2(summed)))
+    return shift + (2**shift <= summed)
+
+
+class Population:
+    def __init__(self, size: int, cell: Any, label: str, additional_parameters: dict[str, Any]) -> None:
+        self.size, self.cell, self.label, self.more = size, cell, label, additional_parameters
+        self.v = np.zeros(size)
+        self.variables: list[str] = []
+        self.rows: dict[str, list[Any]] = {}
+
+    def initialize(self, v: list[float]) -> None:
+        self.v = np.array(v)
+
+    def record(self, variables: list[str]) -> None:
+        self.variables = variables
+
+    def spinnaker_get_data(self, name: str) -> Any:
+        return np.array(self.rows.get(name, []))
+
+    def core(self, delay: int) -> Core:
+        kind, given = self.cell
+        one, nothing = np.full(self.size, 1.0), np.zeros(self.size)
+        neuron = [self.v, given["v_rest"], given["cm"], given["tau_m"], given["i_offset"], given["v_reset"],
+                  given["tau_refrac"], nothing, one]  # fmt: skip
+        synapse = [nothing, nothing]
+        if kind == "exp":
+            synapse = [given["tau_syn_E"], nothing, given["tau_syn_I"], nothing, one]
+        words = Words(
+            kind, arith.to_accum(np.stack(neuron, axis=1)), arith.to_accum(given["v_thresh"]),
+            arith.to_accum(np.stack(synapse, axis=1)), arith.to_accum(one if kind == "delta" else one[:0]),
+        )  # fmt: skip
+        exc, inh = (shift_of(summed) for summed in self.more["max_expected_summed_weight"])
+        return Core(words, (exc, inh), Layout(8, (delay - 1).bit_length()))
+
+
+class Simulator(ModuleType):
+    """What the script uses of the module."""
+
+    def __init__(self) -> None:
+        super().__init__("pyNN.spiNNaker")
+        self.setups = 0
+        self.SpikeSourceArray = lambda spike_times: ("source", spike_times)
+        self.IF_curr_exp = lambda **given: ("exp", given)
+        self.IF_curr_delta = lambda **given: ("delta", given)
+        self.FromListConnector = lambda rows: rows
+        self.StaticSynapse = SimpleNamespace
+
+    def setup(self, timestep: float) -> None:
+        assert timestep == 1.0
+        self.setups += 1
+        self.populations: list[Population] = []
+        self.projections: list[Any] = []
+
+    def Population(self, *given: Any, **more: Any) -> Population:
+        self.populations.append(Population(*given, **more))
+        return self.populations[-1]
+
+    def Projection(self, source: Any, target: Any, rows: Any, receptor_type: str, synapse_type: Any) -> None:
+        self.projections.append((source, target, rows, ("excitatory", "inhibitory").index(receptor_type)))
+
+    def run(self, ticks: int) -> None:
+        longest = max((int(rows[:, 3].max()) for _, _, rows, _ in self.projections), default=1)
+        cores = {p.label: p.core(longest) for p in self.populations if p.cell[0] != "source"}
+        for time in range(ticks):
+            sent = {p.label: [i for i, t in enumerate(p.cell[1]) if time in t]
+                    for p in self.populations if p.cell[0] == "source"}  # fmt: skip
+            for population in self.populations:
+                if population.label in cores:
+                    step = cores[population.label].step(time)
+                    sent[population.label] = np.flatnonzero(step.spikes[0]).tolist()
+                    values = {"v": step.v, "gsyn_exc": step.exc, "gsyn_inh": step.inh}
+                    for name in population.variables:
+                        rows = population.rows.setdefault(name, [])
+                        if name == "spikes":
+                            rows += [(i, float(time)) for i in sent[population.label]]
+                        else:
+                            rows += [(i, float(time), x / 32768) for i, x in enumerate(values[name][0].tolist())]
+            for source, target, rows, receptor in self.projections:
+                core = cores[target.label]
+                for _, post, weight, delay in rows[np.isin(rows[:, 0], sent[source.label])].tolist():
+                    # The host keeps 16 bits of the rounded weight.
+                    amount = round(weight * 2 ** (15 - core.shift[receptor])) & 0xFFFF
+                    slot = (time + int(delay)) % core.ring.slots
+                    where, kind, what = np.array([[slot], [receptor], [amount]])
+                    core.ring.put(where, kind, np.array([int(post)]), what)
+
+    def end(self) -> None:
+        self.populations = []
