@@ -27,7 +27,7 @@ from snnc.ir.nodes import (
     TimeScale,
 )
 from snnc.ir.populations import Atrlif, Delta, Sigma, SigmaDelta
-from snnc.ir.products import Factor, Product, nearest_scale
+from snnc.ir.products import Factor, Product, nearest_scale, write_products
 from snnc.ir.restore import rebuild
 from snnc.ir.serial import describe
 
@@ -74,4 +74,5 @@ __all__ = [
     "parse_products",
     "rebuild",
     "to_fixed",
+    "write_products",
 ]

@@ -57,8 +57,6 @@ class _Reader:
             self._refuse("text", "nothing", "a sum of products", "Leave the rule out instead")
         products = [self._product(self._sign())]
         while self.tokens[0]:
-            if self.tokens[0] not in ("+", "-"):
-                self._refuse("token", repr(self.tokens[0]), "+, - or *", "Factors are joined by *")
             products.append(self._product(self._sign()))
         return tuple(products)
 
@@ -87,6 +85,8 @@ class _Reader:
                 times, factor = self._item()
                 scale = (scale[0] * times[0], scale[1] + times[1])
                 factors += [] if factor is None else [factor]
+            if self.tokens[0] not in ("*", "+", "-", ""):
+                self._refuse("token", repr(self.tokens[0]), "+, - or *", "Factors are joined by *")
             if self.tokens[0] != "*":
                 break
             self._take()
@@ -116,7 +116,7 @@ class _Reader:
         if _NUMBER.fullmatch(word):
             return self._number(), None
         if word in ("+", "-"):
-            self._refuse("sign", f"*{word}", "a sign in front of a product", "Write (-2)*x0, or -2*x0")
+            self._refuse("sign", f"{word} inside a product", "one sign in front of a product", "Write (-2)*x0 or -2*x0")
         if word == "sgn":
             self._take()
             return self._group(sign=True)

@@ -13,6 +13,7 @@ misreads what lies outside the grammar (``u10`` becomes u1 times 0); here everyt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn, get_args
 
@@ -122,6 +123,12 @@ class Product:
     def __str__(self) -> str:
         first = self.dependency if self.period is None else f"u{self.period}"
         return "*".join([written(self.mantissa, self.exponent), first, *map(str, self.factors)])
+
+
+def write_products(products: Sequence[Product]) -> str:
+    """The sum as text, which the strict reader and Lava's read alike."""
+    parts = [str(product) for product in products]
+    return "".join([parts[0], *(f" - {part[1:]}" if part[0] == "-" else f" + {part}" for part in parts[1:])])
 
 
 def written(mantissa: int, exponent: int) -> str:
