@@ -43,8 +43,8 @@ def optimize_weight_bits(
     product stays, because each weight becomes a multiple of ``2**s``.
 
     Two defects of the original are refused instead of copied. In lava.utils a mixed matrix that holds a 255 passes the
-    checks and comes back as zeros, because its scale asks for a shift by -1; and a mixed matrix with an odd weight
-    beyond -128..127 comes back with 9 bits, which no synapse stores (Dense then clears the last bit without a word).
+    checks and comes back as zeros, because its scale asks for a shift by -1; and a mixed matrix with an odd weight and
+    one beyond -128..127 comes back with 9 bits, which no synapse stores (Dense clears the last bit without a word).
     The copy in lava.lib.dl.netx clips to 254, computes an inhibitory scale from -256, and calls a matrix inhibitory
     only if no weight is zero, so that its exponents may differ from these.
 
@@ -69,7 +69,7 @@ def optimize_weight_bits(
     shift = _headroom(int(w.min()), int(w.max()), mixed)
     bits = 8 - shift - (_zero_bits(w) - mixed)
     if bits > 8:
-        raise InputError("mixed weights beyond -128 to 127 are even in 8 bits; an odd one needs 9")
+        raise InputError("where a mixed weight is beyond -128 to 127, 8 bits hold even ones only; an odd one needs 9")
     moved = w << shift
     if loihi2:
         step = 1 << (8 - bits + mixed)
