@@ -196,7 +196,7 @@ def test_graded_populations_are_the_equation(kind: str, cum_error: bool) -> None
     own: dict[str, Any] = {"shape": (1,), "threshold": param("t", 90), "cum_error": cum_error, "shift": 2}
     bias = param("bias", 11)
     cell = Delta("n", **own) if kind == "delta" else SigmaDelta("n", **own, bias=bias, activation=kind)  # type: ignore[arg-type]
-    x = RNG.integers(-70, 71, 300).tolist()
+    x = RNG.integers(-150, 151, 300).tolist()
     got, want = run(cell, x), graded_loop(x, cell)
     assert "n" not in got.spikes, "numbers are no spikes"
     assert min(want["s"]) < 0 < max(want["s"])
