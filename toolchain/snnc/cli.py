@@ -24,7 +24,7 @@ app = typer.Typer(
 targets_app = typer.Typer(help="List targets, or show one with its limits and rules.", rich_markup_mode=None)
 app.add_typer(targets_app, name="targets")
 
-Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build), a float .onnx or a .nir")]
+Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build), a float .onnx, a .nir or a .net")]
 Folder = Annotated[Path, typer.Argument(help="folder that `snnc compile` wrote")]
 TargetOption = Annotated[list[str] | None, typer.Option("--target", "-t", help="target name; may be repeated")]
 DataOption = Annotated[Path | None, typer.Option("--data", help=".npz with spikes [B, T, ...] and optional labels")]
@@ -35,6 +35,7 @@ ResetOption = Annotated[
     str | None, typer.Option("--reset", help="subtract or zero (with -delayed: one step late), where a file is open")
 ]
 DecayOption = Annotated[str | None, typer.Option("--decay", help="euler or exact, where a file leaves it open")]
+FiresOption = Annotated[str | None, typer.Option("--fires", help="gt (v > threshold) or ge, for .net files")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -66,11 +67,12 @@ def compile_(
     dt: DtOption = None,
     reset: ResetOption = None,
     decay: DecayOption = None,
+    fires: FiresOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make integers for the generic target and every --target, with evidence."""
     choices = commands.Choices(
-        tuple(target or ()), config, data, weight_bits, per_channel, tuple(allow or ()), dt, reset, decay
+        tuple(target or ()), config, data, weight_bits, per_channel, tuple(allow or ()), dt, reset, decay, fires
     )
     _do(lambda screen: commands.compile_(screen, model, choices, output, json))
 
@@ -85,11 +87,12 @@ def check(
     dt: DtOption = None,
     reset: ResetOption = None,
     decay: DecayOption = None,
+    fires: FiresOption = None,
     json: JsonOption = False,
 ) -> None:
     """Hold every node against every target and list all violations. Exit code 3 if there is one."""
     choices = commands.Choices(
-        tuple(target or ()), config, data, allow=tuple(allow or ()), dt=dt, reset=reset, decay=decay
+        tuple(target or ()), config, data, allow=tuple(allow or ()), dt=dt, reset=reset, decay=decay, fires=fires
     )
     _do(lambda screen: commands.check(screen, model, choices, json))
 

@@ -48,11 +48,13 @@ class ModelConfig:
         dt: seconds per step; 0 means that the file says it or needs none.
         reset: ``subtract`` or ``zero``, with ``-delayed`` one step late; empty means that the file says it.
         decay: ``euler`` (1 - dt/tau) or ``exact`` (exp(-dt/tau)); empty takes the file's custom.
+        fires: ``gt`` (v > threshold) or ``ge`` (v >= threshold), for .net files; empty takes ``gt``.
     """
 
     dt: float = 0.0
     reset: str = ""
     decay: str = ""
+    fires: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def _checked(name: str, section: Any) -> Any:
     for (where, key), (low, high) in limits.items():
         if where == name and not low <= getattr(section, key) <= high:
             raise ConfigError(f"[{name}] {key} is {getattr(section, key)}, allowed is {low:g} to {high:g}")
-    for key, words in (("reset", RESETS), ("decay", ("", "euler", "exact"))):
+    for key, words in (("reset", RESETS), ("decay", ("", "euler", "exact")), ("fires", ("", "gt", "ge"))):
         if name == "model" and getattr(section, key) not in words:
             allowed = " or ".join(words[1:])
             raise ConfigError(f"[model] {key} is {getattr(section, key)!r}, allowed is {allowed}")

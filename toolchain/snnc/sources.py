@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,8 @@ from snnc.target import Target
 from snnc.trace import Samples, check_samples, read_samples
 
 MAX_ONNX = 1 << 30
+LEFT_OPEN = {".nir": ("dt", "reset", "decay"), ".net": ("fires",)}
+"""What files of a kind may leave open, as [model] settles it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +58,7 @@ def open_source(model: str, data: Path | None, config: Config, reference: Refere
         NotEquivalentError: the captured graph does not do what the module does.
     """
     path = Path(model.rpartition(":")[0] if ":" in model else model)
-    if path.suffix in {".py", ".onnx"} and config.model != ModelConfig():
-        raise InputError(f"{path} settles dt, reset and decay itself; --dt, --reset and --decay are for .nir files")
+    _check_meaning(path, config.model)
     if path.suffix == ".onnx":
         return _open_onnx(path, data, config)
     if path.suffix == ".nir":
@@ -67,6 +68,17 @@ def open_source(model: str, data: Path | None, config: Config, reference: Refere
     if path.suffix != ".py":
         raise InputError(f"{model}: a model is file.py[:function], a float .onnx written by snnc, .nir or .net")
     return _open_python(model, path, data, config, reference)
+
+
+def _check_meaning(path: Path, given: ModelConfig) -> None:
+    """Refuses what the kind of file settles itself."""
+    taken = LEFT_OPEN.get(path.suffix, ())
+    settled = [f.name for f in fields(given) if f.name not in taken and getattr(given, f.name) != f.default]
+    if settled:
+        options = "; ".join(
+            f"{', '.join(f'--{name}' for name in names)}: {suffix} files" for suffix, names in LEFT_OPEN.items()
+        )
+        raise InputError(f"{path} settles {', '.join(settled)} itself ({options})")
 
 
 def _open_python(model: str, path: Path, data: Path | None, config: Config, reference: Reference) -> Source:
@@ -101,8 +113,22 @@ def _open_nir(path: Path, data: Path | None, config: Config) -> Source:
     return Source(path.stem, sha256(content), graph, samples)
 
 
-def _open_slayer(path: Path, _data: Path | None, _config: Config) -> Source:
-    raise InputError(f"{path}: .net files are not read by this version; give a .py or a float .onnx")
+def _open_slayer(path: Path, data: Path | None, config: Config) -> Source:
+    """A SLAYER file holds integers; its float graph is what they stand for."""
+    from snnc.formats import slayer_file
+
+    if config.compile.weight_bits or config.compile.per_channel:
+        raise InputError(f"{path} holds integers already; --weight-bits and --per-channel do not apply")
+    content = slayer_file.read_content(path)
+    net = slayer_file.read(content, str(path), "ge" if config.model.fires == "ge" else "gt")
+    if data is None:
+        raise InputError(f"{path}: a SLAYER file has no example(); give spikes with --data")
+    samples = read_samples(data, net.layers.shape).head(config.calibration.samples)
+
+    def integers(target: Target) -> Quantized | None:
+        return net.integers(slayer_file.Place(target.name, target.conventions, target.formats["threshold"]))
+
+    return Source(path.stem, sha256(content), net.graph(), samples, integers=integers)
 
 
 def _open_onnx(path: Path, data: Path | None, config: Config) -> Source:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snnc.errors import InputError, UnsupportedError
-from snnc.formats.slayer_file import Fires, SlayerNet, read
+from snnc.formats.slayer_file import Fires, Place, SlayerNet, read
 from snnc.ir import FixedGraph, Neuron
 from snnc.quantize.base import Quantized
 from snnc.target import Target
@@ -51,9 +51,13 @@ def net_of(layers: Any, fires: Fires = "gt") -> SlayerNet:
 
 
 def integers(net: SlayerNet, target: Target) -> Quantized:
-    made = net.integers(target)
+    made = net.integers(place_of(target))
     assert made is not None
     return made
+
+
+def place_of(target: Target) -> Place:
+    return Place(target.name, target.conventions, target.formats["threshold"])
 
 
 def neuron_of(graph: FixedGraph, name: str) -> Neuron:
@@ -178,9 +182,9 @@ def test_one_signed_weights_keep_eight_bits() -> None:
 )
 def test_what_a_chip_does_not_hold_is_refused_there_only(change: dict[str, Any], text: str) -> None:
     net = net_of([{**dense([[4, -2]]), **change}])
-    assert net.integers(GENERIC) is not None
+    assert net.integers(place_of(GENERIC)) is not None
     with pytest.raises(UnsupportedError, match=text) as caught:
-        net.integers(LOIHI1)
+        net.integers(place_of(LOIHI1))
     assert caught.value.exit_code == 3
 
 
@@ -196,7 +200,7 @@ def test_registers_that_only_simulators_have_are_refused_on_the_chip(key: str, v
 
 
 def test_a_target_of_another_kind_quantizes_the_float_graph() -> None:
-    assert net_of(MLP).integers(SPINNAKER1) is None
+    assert net_of(MLP).integers(place_of(SPINNAKER1)) is None
 
 
 INPUT = {"type": "input", "shape": [3], "weight": [76.0], "bias": [64.0], "neuron": neuron(iDecay=4096, vDecay=123)}

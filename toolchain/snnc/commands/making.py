@@ -41,6 +41,7 @@ class Choices:
     dt: float | None = None
     reset: str | None = None
     decay: str | None = None
+    fires: str | None = None
 
     def resolve(self, screen: Screen, registry: Registry) -> Config:
         """The configuration: file, then options; target names are checked before any work."""
@@ -51,7 +52,7 @@ class Choices:
         config = load_config(path).override(
             "compile", targets=self.targets or None, weight_bits=self.weight_bits, per_channel=self.per_channel,
             allow=self.allow or None,
-        ).override("model", dt=self.dt, reset=self.reset, decay=self.decay)  # fmt: skip
+        ).override("model", dt=self.dt, reset=self.reset, decay=self.decay, fires=self.fires)  # fmt: skip
         check_allowed(config.compile.allow, registry)
         shared = [name for name in config.compile.targets if not registry.target(name)[1].per_channel]
         if config.compile.per_channel and shared:

@@ -6,7 +6,7 @@ them are dyadic, so the float graph holds them exactly; what the integers add is
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from snnc.formats.slayer_layers import DECAY, Cuba, Flat, Layers, Weights
 from snnc.ir import (
     Affine,
     Conv,
+    Conventions,
     Edge,
     Fixed,
     FixedGraph,
@@ -30,7 +31,6 @@ from snnc.ir import (
 )  # fmt: skip
 from snnc.ir.nodes import Param
 from snnc.quantize.base import Note, Quantized, note, retime
-from snnc.target import Target
 
 Fires = Literal["gt", "ge"]
 INPUT = "input"
@@ -93,30 +93,46 @@ def _kept(lost: IntArray, shape: tuple[int, ...]) -> IntArray:
     return _column(DECAY - lost, shape)
 
 
-def runs_natively(target: Target) -> bool:
-    """True if the target's integers are of SLAYER's kind: steps of one unit, decays that truncate toward zero."""
-    c = target.conventions
-    return (c.membrane, c.synapse, c.state_frac, c.decay_rounding) == ("euler", "signed", 0, "toward_zero")
+@dataclass(frozen=True)
+class Place:
+    """Where the integers are to run.
+
+    Attributes:
+        target: its name.
+        conventions: how it executes integers.
+        threshold: its format of thresholds.
+    """
+
+    target: str
+    conventions: Conventions
+    threshold: Format
+
+    @property
+    def native(self) -> bool:
+        """True if its integers are of SLAYER's kind: steps of one unit, decays that truncate toward zero."""
+        c = self.conventions
+        return (c.membrane, c.synapse, c.state_frac, c.decay_rounding) == ("euler", "signed", 0, "toward_zero")
+
+    @property
+    def chip(self) -> bool:
+        """True for registers: a threshold in steps of 64 is that of a compartment, which only knows v > threshold."""
+        return self.threshold.frac == -STEP_BITS
 
 
-def integers(layers: Layers, fires: Fires, target: Target) -> Quantized | None:
-    """The integers of the file under the conventions of a target; None where it computes differently.
+def integers(layers: Layers, fires: Fires, place: Place) -> Quantized | None:
+    """The integers of the file at a place; None where it computes differently.
 
     Raises:
-        UnsupportedError: a number of the file has no place on the target.
+        UnsupportedError: a number of the file has no register there.
     """
-    if not runs_natively(target):
-        return None
-    return _Writer(layers, fires, target).quantized()
+    return _Writer(layers, fires, place).quantized() if place.native else None
 
 
 class _Writer:
     """Collects nodes, notes and violations for one target."""
 
-    def __init__(self, layers: Layers, fires: Fires, target: Target) -> None:
-        self.layers, self.fires, self.target = layers, fires, target
-        # A threshold in steps of 64 is that of a compartment, which also only knows v > threshold.
-        self.chip = target.formats["threshold"].frac == -STEP_BITS
+    def __init__(self, layers: Layers, fires: Fires, place: Place) -> None:
+        self.layers, self.fires, self.place, self.chip = layers, fires, place, place.chip
         self.violations: list[Violation] = []
         self.notes: list[Note] = []
 
@@ -129,10 +145,10 @@ class _Writer:
                 made[layer.name] = self._neuron(layer, graph)
         if self.violations:
             found = tuple(self.violations)
-            raise UnsupportedError(f"{self.target.name} has no place for numbers of this file", violations=found)
-        edges, latency = retime(graph, self.target.conventions.hop_delay)
+            raise UnsupportedError(f"{self.place.target} has no place for numbers of this file", violations=found)
+        edges, latency = retime(graph, self.place.conventions.hop_delay)
         nodes = tuple(made.get(node.name, node) for node in graph.nodes)
-        fixed = FixedGraph(nodes, edges, self.target.name, self.target.conventions, latency)
+        fixed = FixedGraph(nodes, edges, self.place.target, self.place.conventions, latency)
         scales = {node.name: np.array(UNITS) for node in graph.neurons}
         return Quantized(fixed, scales, tuple(self.notes))
 
@@ -184,7 +200,7 @@ class _Writer:
             fixed = Fixed(np.array(mantissa * STEP), Format(32, 0))
             self.notes.append(note(layer.name, "threshold", mantissa / STEP, fixed, UNITS))
             return fixed, self.fires
-        fmt = self.target.formats["threshold"]
+        fmt = self.place.threshold
         if mantissa > fmt.maximum:
             self.violations.append(Violation(layer.name, "threshold", f"{mantissa} * 64", f"up to {fmt.maximum} * 64"))
             mantissa = fmt.maximum

@@ -22,15 +22,14 @@ import numpy.typing as npt
 
 from snnc.errors import InputError, UnsupportedError, Violation
 from snnc.formats import slayer_build
-from snnc.formats.slayer_build import Fires
+from snnc.formats.slayer_build import Fires, Place
 from snnc.formats.slayer_layers import DECAY, Layers, layers_of, unsupported
 from snnc.formats.slayer_tree import read_content, read_records
 from snnc.ir import FloatArray, Graph
 from snnc.ir.fixed import Rounding, round_to_int, shift_right
 from snnc.quantize.base import Quantized
-from snnc.target import Target
 
-__all__ = ["Fires", "SlayerNet", "open_net", "read", "read_content"]
+__all__ = ["Fires", "Place", "SlayerNet", "open_net", "read", "read_content"]
 
 STEP_BITS = 6
 
@@ -51,7 +50,7 @@ class SlayerNet:
         """The float graph; 1.0 is 4096 units of the integers' state."""
         return slayer_build.float_graph(self.layers, self.fires)
 
-    def integers(self, target: Target) -> Quantized | None:
+    def integers(self, place: Place) -> Quantized | None:
         """The file's own integers for a target; None where the target computes differently (quantize the graph).
 
         On Loihi ``>=`` becomes ``>`` one step lower where no decay leaves a remainder, which is exact; elsewhere the
@@ -60,7 +59,7 @@ class SlayerNet:
         Raises:
             UnsupportedError: a number of the file has no place on the target.
         """
-        return slayer_build.integers(self.layers, self.fires, target)
+        return slayer_build.integers(self.layers, self.fires, place)
 
     def encode(self, values: npt.ArrayLike, steps: int, rounding: Rounding = "nearest_even") -> npt.NDArray[np.int8]:
         """Spikes of the file's input layer for analog values, which drive its neurons as a bias.
