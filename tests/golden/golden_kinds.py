@@ -12,6 +12,7 @@ import kinds_learning
 import kinds_loihi
 import kinds_nengo
 import kinds_spinnaker
+import kinds_spinnaker_maps
 from golden_base import Data, Fields, Kind, Tally
 
 from snnc.errors import SnncError
@@ -24,6 +25,7 @@ EXECUTED: tuple[Kind, ...] = (
     *kinds_nengo.KINDS,
     *kinds_emulators.KINDS,
     *kinds_learning.KINDS,
+    *kinds_spinnaker_maps.KINDS,
 )
 WAITING: tuple[Kind, ...] = ()  # recognised, and executed by nothing yet
 

@@ -15,6 +15,7 @@ import pytest
 from snnc.errors import FormatError
 from snnc.trace import load_npz
 from snnc_spinnaker import arith, core, stdp
+from snnc_spinnaker import ring as ring_module
 from snnc_spinnaker.core import Core
 from snnc_spinnaker.ring import Layout, Ring
 from snnc_spinnaker.rows import parse
@@ -70,7 +71,44 @@ def strictly_above(self: Core) -> Any:
     return fired
 
 
+def rounding_division(a: Any, b: Any) -> Any:
+    top, bottom = np.asarray(a, np.int64) << 15, np.asarray(b, np.int64)
+    return arith.w32((2 * top + bottom) // (2 * bottom))
+
+
+def nearest_exp(x: Any) -> Any:
+    return np.rint(np.exp(np.asarray(x) / 32768) * 32768).astype(np.int64)
+
+
+def rounded_write_back(self: stdp.PlasticRow, rule: stdp.Rule, posts: stdp.Posts, ring: Ring, time: int) -> None:
+    """Half a weight step is added before the floor."""
+    half = (1 << np.asarray(rule.shift)[self.receptor]) >> 1
+    self._caught_up = lambda *given: CAUGHT_UP(self, *given) + half  # type: ignore[method-assign]
+    ARRIVE(self, rule, posts, ring, time)
+
+
+class LatePosts(stdp.Posts):
+    """Post spikes are noted a step later: after the packets of their tick instead of before."""
+
+    def spike(self, rule: stdp.Rule, time: int, neurons: Any) -> None:
+        for earlier in getattr(self, "waiting", []):
+            super().spike(rule, *earlier)
+        self.waiting = [(time, neurons)]
+
+
+def clamped_lookup(table: Any, steps: Any) -> Any:
+    return np.where(steps >= 0, table[np.clip(steps, 0, len(table) - 1)], 0)
+
+
+ARRIVE, CAUGHT_UP = stdp.PlasticRow.arrive, stdp.PlasticRow._caught_up
 MUTANTS: dict[str, tuple[Any, str, Any, str]] = {
+    "division rounds": (arith, "kdivk", rounding_division, "lif_curr_exp_random"),
+    "exp rounds to nearest": (arith, "expk", nearest_exp, "lif_curr_exp_random"),
+    "rings saturate a bit later": (ring_module, "LIMIT", 0x1FFFF, "lif_curr_exp_corner"),
+    "17 history entries": (stdp, "HISTORY", 17, "stdp_pair_additive"),
+    "weights round on write-back": (stdp.PlasticRow, "arrive", rounded_write_back, "stdp_pair_multiplicative"),
+    "post spikes are noted after packets": (kinds_spinnaker, "Posts", LatePosts, "stdp_curve_additive"),
+    "tables go on at their last value": (stdp, "looked_up", clamped_lookup, "stdp_pair_additive"),
     "product rounds": (arith, "mul", rounding_mul, "lif_curr_delta_random"),
     "decay rounds": (arith, "decay", rounding_decay, "lif_curr_exp_random"),
     "1.0ulr is 2**32": (arith, "ONE_ULR", 1 << 32, "net_cuba_lowered"),
