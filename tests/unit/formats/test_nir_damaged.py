@@ -48,7 +48,7 @@ def test_missing_and_empty_files(tmp_path: Path) -> None:
     refused(tmp_path / "none.nir", "cannot be read")
     for content in (b"", b"\x89HDF\r\n\x1a\n", b"not hdf5 at all" * 100):
         (tmp_path / "bad.nir").write_bytes(content)
-        refused(tmp_path / "bad.nir", "no NIR file or is damaged")
+        refused(tmp_path / "bad.nir", "no HDF5 file or is damaged")
 
 
 def test_another_hdf5_file(tmp_path: Path) -> None:
@@ -177,6 +177,19 @@ def test_sizes_are_bounded(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_h5py(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     refused(good, r"snnc\[nir\]")
+
+
+def test_a_heap_without_end_is_refused(good: Path) -> None:
+    """HDF5 would walk it for ever: its free entry gets the size 0."""
+    content = bytearray(good.read_bytes())
+    place = content.index(b"GCOL") + 16
+    while index := int.from_bytes(content[place : place + 2], "little"):
+        length = int.from_bytes(content[place + 8 : place + 16], "little")
+        place += 16 + (length + 7) // 8 * 8
+        assert index < 100
+    content[place + 8 : place + 16] = bytes(8)
+    good.write_bytes(content)
+    refused(good, "has no end")
 
 
 def test_flipped_bytes_and_cuts_end_as_errors(good: Path) -> None:

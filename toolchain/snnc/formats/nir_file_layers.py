@@ -24,7 +24,8 @@ def numbers(item: Item, key: str) -> FloatArray:
         raise InputError(f"{item.name} ({item.kind}): the field {key!r} is missing; it has {', '.join(item.fields)}")
     if isinstance(found, str) or found.dtype.kind not in "biuf":
         raise InputError(f"{item.name} ({item.kind}): the field {key!r} is text, not numbers")
-    array = np.asarray(found, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        array = np.asarray(found, dtype=np.float64)
     if not np.all(np.isfinite(array)):
         raise InputError(f"{item.name} ({item.kind}): {key} is NaN or infinite in some places")
     return array

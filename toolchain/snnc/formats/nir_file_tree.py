@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import InputError
+from snnc.formats.hdf5_check import check_hdf5
 
 MAX_FILE = 1 << 30
 MAX_UNPACKED = 1 << 31
@@ -77,6 +78,7 @@ def read_tree(content: bytes, where: str) -> Tree:
         import h5py
     except ImportError as error:
         raise InputError(f"{where}: .nir files need h5py; pip install 'snnc[nir]'") from error
+    check_hdf5(content, where)
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
             walk = _Walk(h5py, where)
