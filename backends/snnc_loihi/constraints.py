@@ -68,11 +68,13 @@ def sum_pooling(graph: Graph, target: Target) -> Iterator[Violation]:
 def spiking_input(graph: Graph, target: Target) -> Iterator[Violation]:
     """The input is spikes, 0 or 1 in each step.
 
-    Axons carry no analog value. Encode values as spikes before the network, by rate or by time.
+    Axons carry no analog value, and values that stay the same for a whole sample are not programmed as a bias yet.
+    Encode values as spikes before the network, by rate or by time, or let the host compute the first layer.
     """
     for node in graph.nodes:
         if isinstance(node, Input) and node.encoding == "direct":
-            yield Violation(node.name, "input", "analog values (direct)", "spikes", "Encode the values as spikes.")
+            fix = "Encode the values as spikes, or compute the first layer on the host and send its spikes."
+            yield Violation(node.name, "input", "analog values (direct)", "spikes", fix)
 
 
 def bias_on_neurons(graph: Graph, target: Target) -> Iterator[Violation]:

@@ -28,6 +28,7 @@ from snnc.ir import (
     Pool,
     Readout,
     Scale,
+    to_fixed,
 )  # fmt: skip
 from snnc.trace import Probes, Trace
 from snnc_reference import linear, populations
@@ -62,7 +63,7 @@ class Run:
         self.depth = network.depth if isinstance(network, FixedGraph) else 0
         self.dtype: type[Any] = np.int64 if self.fixed else np.float64
         self.batch, self.steps = spikes.shape[:2]
-        self.spikes, self.probes = spikes, probes
+        self.spikes, self.probes = _integers(network, spikes), probes
         self.forced, self.added = dict(forced or {}), _checked(network, added, (self.batch, self.steps + self.depth))
         self.split = self.conventions.synapse == "split"
         self.history: dict[str, dict[int, Array]] = {node.name: {} for node in network.nodes}
@@ -242,6 +243,12 @@ def _checked(network: Network, added: Added | None, lead: tuple[int, int]) -> di
             want = f"integers {(*lead, *node.shape)}"
             raise TraceError(f"{name}: what is added to {port} is {values.dtype} {values.shape}, allowed is {want}")
     return found
+
+
+def _integers(network: Network, values: Array) -> Array:
+    """Analog values as the integers that the fixed graph's input makes of them."""
+    unit = network.inputs[0].unit
+    return to_fixed(values, unit.format).raw if isinstance(unit, Fixed) else values
 
 
 def execute(

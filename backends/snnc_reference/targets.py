@@ -11,11 +11,12 @@ from snnc.ir import Affine, Conv, Conventions, Format, Graph, Input, Neuron, Nod
 from snnc.ir.nodes import Add, Concat, Delay, Flatten, Identity
 from snnc.passes import AddWeights
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
+from snnc.quantize.direct import joined
 from snnc.quantize.shift import ShiftProfile, quantize_shift
 from snnc.target import Target
 
 EXECUTED = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
-PROFILE = ShiftProfile("generic", Conventions(register_bits=62), exponents=(-6, 0))
+PROFILE = ShiftProfile("generic", Conventions(register_bits=62), exponents=(-6, 0), direct_bits=12)
 
 
 def known_types(graph: Graph, target: Target) -> Iterator[Violation]:
@@ -44,15 +45,13 @@ def sums_only(graph: Graph, _target: Target) -> Iterator[Violation]:
             yield Violation(node.name, "pooling", "avg", "sum or max", fix)
 
 
-def spikes_only(graph: Graph, _target: Target) -> Iterator[Violation]:
-    """The input is spikes.
+def analog_alone(graph: Graph, _target: Target) -> Iterator[Violation]:
+    """Weights see analog values or spikes, not both.
 
-    Analog values would have to become integers before the first weights; no scale for them is chosen yet.
+    Analog input values become integers of 12 bits, in steps that fit the largest value of calibration; larger ones
+    clip later. A weight counts in steps of one input, so the two may be added behind their weights only.
     """
-    for node in graph.nodes:
-        if isinstance(node, Input) and node.encoding == "direct":
-            fix = "Encode the input as spikes, or put a spiking layer in front."
-            yield Violation(node.name, "encoding", "direct (analog values)", "spikes", fix)
+    yield from joined(graph)
 
 
 def plain_neurons(graph: Graph, _target: Target) -> Iterator[Violation]:
@@ -122,7 +121,7 @@ GENERIC = Target(
         "state": Format(32, 0),
     },
     limits={},
-    constraints=(known_types, sums_only, spikes_only, plain_neurons, unit_gains, kept_fractions),
+    constraints=(known_types, sums_only, analog_alone, plain_neurons, unit_gains, kept_fractions),
     quantize=quantize,
     prepare=(AddWeights(),),
     weight_bits=PROFILE.weight_bits,

@@ -56,7 +56,6 @@ def refusal(graph: Graph, profile: Any = nets.GENERIC) -> UnsupportedError:
             ),
             "p", "pooling",
         ),
-        (nets.chain(Input("in", (4,), "direct"), Affine("fc", EYE), Neuron("n", (4,))), "in", "encoding"),
     ],
 )  # fmt: skip
 def test_generic_names_what_it_cannot_execute(graph: Graph, where: str, quantity: str) -> None:

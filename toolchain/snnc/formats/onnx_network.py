@@ -43,10 +43,11 @@ def compact(values: npt.NDArray[np.int64]) -> npt.NDArray[np.signedinteger]:
 
 
 def input_kind(network: Network) -> int:
-    """Element type of the graph's input: int8 spikes, or analog values in the network's own type."""
-    if network.inputs[0].encoding == "spikes":
+    """Element type of the graph's input: int8 spikes, analog values, or integers that a fixed graph takes as such."""
+    source = network.inputs[0]
+    if source.encoding == "spikes":
         return int(TensorProto.INT8)
-    return int(TensorProto.INT64 if isinstance(network, FixedGraph) else TensorProto.DOUBLE)
+    return int(TensorProto.INT64 if isinstance(network, FixedGraph) and source.unit is None else TensorProto.DOUBLE)
 
 
 def build(network: Network) -> tuple[GraphProto, list[FunctionProto]]:
@@ -174,6 +175,11 @@ class _Builder:
             ones = self.scan.expanded(self.before.constant(1, self.dtype), node.shape)
             on = e.op("GreaterOrEqual", self.scan.step, e.constant(latency))
             out = e.op("Mul", ones, e.cast(on, self.kind))
+        elif isinstance(node.unit, Fixed):
+            fmt = node.unit.format
+            steps = e.op("Round", e.op("Mul", self.scan.column, e.constant(2.0**fmt.frac, np.float64)))
+            ends = (e.constant(end, np.float64) for end in (fmt.minimum, fmt.maximum))
+            out = e.cast(e.op("Clip", steps, *ends), self.kind)
         else:
             out = e.cast(self.scan.column, self.kind)
         if node.encoding != "direct":

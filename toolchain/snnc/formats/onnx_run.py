@@ -50,11 +50,11 @@ def execute(
     samples = check_samples(spikes, None, source.shape, source.encoding, "the ONNX run")
     if not samples.batched:
         raise TraceError(f"input shape is {np.shape(spikes)}, allowed is [B, T, *{source.shape}]")
-    fixed = isinstance(network, FixedGraph)
+    whole = isinstance(network, FixedGraph) and source.unit is None
     if source.encoding == "spikes":
         given = samples.spikes
     else:
-        given = samples.spikes.astype(np.int64 if fixed else np.float64)
+        given = samples.spikes.astype(np.int64 if whole else np.float64)
     names = outputs(network, probes)
     session = _session(content)
     parts = [session.run(names, {"input": given[i : i + chunk]}) for i in range(0, len(given), chunk)]

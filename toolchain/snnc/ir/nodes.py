@@ -70,10 +70,14 @@ class Input(Node):
         shape: shape of one step.
         encoding: ``spikes``: 0 or 1 given by the user; ``direct``: analog values; ``constant``: every element is 1
             in every step from the population's first step on (carries a bias through a synapse).
+        unit: one step of analog values in a fixed graph (raw 1 in a format), by which they become integers:
+            ``y = clip(round(value / unit))``; None takes the values as the integers that they are.
     """
 
     shape: tuple[int, ...] = ()
     encoding: Encoding = "spikes"
+    unit: Param | None = None
+    PARAMS = ("unit",)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,15 +71,14 @@ def ranges(network: Network) -> dict[tuple[str, str], Range]:
     """Worst case of x, u and v (before reset) of every neuron population, by interval arithmetic.
 
     Every source may spike in every step. Parameters are read as floats, or as state units in a fixed graph.
-    Recurrent and direct inputs are covered: a neuron's output is 0 or 1 whatever its input; a direct input has no
-    bound.
+    Recurrent and direct inputs are covered: a neuron's output is 0 or 1 whatever its input; a direct input is bounded
+    by its integers' format, or not at all.
     """
     frac = network.conventions.state_frac if isinstance(network, FixedGraph) else None
     outputs: dict[str, Interval] = {}
     for node in network.populations:
         assert isinstance(node, (Input, Neuron))
-        high = math.inf if isinstance(node, Input) and node.encoding == "direct" else 1.0
-        low = -math.inf if math.isinf(high) else 0.0
+        low, high = _sent(node)
         outputs[node.name] = np.full(node.shape, low), np.full(node.shape, high)
     found: dict[tuple[str, str], Range] = {}
     for name in network.order:
@@ -92,6 +91,15 @@ def ranges(network: Network) -> dict[tuple[str, str], Range]:
         elif not isinstance(node, (Input, Readout)):
             outputs[name] = _through(node, given, frac, network.shapes[name])
     return found
+
+
+def _sent(node: Node) -> tuple[float, float]:
+    """Smallest and largest number that a population sends."""
+    if not isinstance(node, Input) or node.encoding != "direct":
+        return 0.0, 1.0
+    if isinstance(node.unit, Fixed):
+        return float(node.unit.format.minimum), float(node.unit.format.maximum)
+    return -math.inf, math.inf
 
 
 def registers(graph: FixedGraph) -> tuple[Register, ...]:

@@ -24,6 +24,7 @@ from snnc.ir import (
     Pool,
     Readout,
 )
+from snnc.quantize.direct import joined
 from snnc.quantize.profile import ShiftProfile
 
 Weighted = (Affine, Conv)
@@ -121,6 +122,7 @@ def refuse(graph: Graph, profile: ShiftProfile) -> None:
     if profile.conventions.membrane != "euler" or profile.conventions.synapse != "signed":
         raise UnsupportedError(f"{profile.target}: shift quantization needs the euler membrane and signed synapses")
     found = [violation for node in graph.nodes for violation in _node(node, profile)]
+    found += joined(graph)
     if found:
         raise UnsupportedError(f"{profile.target} has no integers for this network", violations=tuple(found))
 
@@ -131,7 +133,7 @@ def _node(node: Node, profile: ShiftProfile) -> Iterator[Violation]:
         yield Violation(node.name, "node type", node.kind, "a type that has integers", "Run the default passes.")
     elif isinstance(node, Pool) and node.pooling == "avg":
         yield Violation(node.name, "pooling", "avg", "sum or max", "Run the pass average-to-sum.")
-    elif isinstance(node, Input) and node.encoding == "direct":
+    elif isinstance(node, Input) and node.encoding == "direct" and profile.direct_bits is None:
         fix = "Encode the input as spikes, or put a spiking layer in front."
         yield Violation(node.name, "encoding", "direct (analog values)", "spikes", fix)
     elif isinstance(node, Weighted) and node.bias is not None and not profile.linear_bias:

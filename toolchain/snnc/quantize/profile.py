@@ -47,6 +47,7 @@ class ShiftProfile:
         linear_bias: True if an Affine or Conv may keep a bias in integers.
         accumulator_peak: largest sum of weights of one step, in state units, that calibration times ``safety`` may
             reach; None takes the convention's accumulator width.
+        direct_bits: width of analog input values as integers; None refuses them.
         safety: factor between what calibration saw and what must fit the registers, unless the weights prove less.
     """
 
@@ -67,6 +68,7 @@ class ShiftProfile:
     fires: tuple[Literal["gt", "ge"], ...] = ("gt", "ge")
     linear_bias: bool = True
     accumulator_peak: int | None = None
+    direct_bits: int | None = None
     safety: float = 2.0
 
     def width(self, asked: int | None) -> int:

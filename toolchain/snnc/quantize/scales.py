@@ -229,7 +229,8 @@ def search(
     graph: Graph, found: Iterable[Group], calibration: Calibration, options: QuantizeOptions, profile: ShiftProfile
 ) -> dict[Group, Scale]:
     """The gain of every group."""
-    known = signals(graph, rates(graph, calibration.trace.spikes))
+    spikes = calibration.trace.spikes
+    known = signals(graph, rates(graph, spikes), spikes)
     span = ranges(graph)
     forced = Forced.of(graph, calibration)
     bits = profile.width(options.weight_bits)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.ir import Affine, Conv, FixedGraph, FloatArray, Graph, Neuron, Node
+from snnc.ir import FixedGraph, FloatArray, Graph, Neuron, Node
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions, retime
+from snnc.quantize.direct import direct
 from snnc.quantize.groups import Weighted, groups, refuse
 from snnc.quantize.profile import ShiftProfile
 from snnc.quantize.rewrite import Writer, lattice_of
@@ -26,7 +27,8 @@ def quantize_shift(
     Args:
         graph: after the passes: gain = gain_u = 1, v_rest = 0, no Scale, no average pooling, weights before every
             neuron (pass add-weights).
-        calibration: samples and the float run of exactly this graph, with states.
+        calibration: samples and the float run of exactly this graph, with states; the format of an analog input is
+            chosen by the largest value of the samples.
         options: weight width and per-channel gains. Per-channel gains need a target that has them and weights whose
             channels reach the neurons in place (no Flatten or Concat between); other layers keep one gain.
         profile: the target's arithmetic.
@@ -40,15 +42,15 @@ def quantize_shift(
     """
     bits = profile.width(options.weight_bits)
     refuse(graph, profile)
+    analog = direct(graph, calibration, profile.direct_bits)
+    graph, calibration = analog.graph, analog.calibration
     found = groups(graph)
     scales = search(graph, found, calibration, options, profile)
     home = {name: group for group in found for name in (*group.weights, *group.neurons)}
     writer = Writer(profile, bits)
-    made: dict[str, Node] = {}
-    weights: dict[str, Affine | Conv] = {}
-    for node in graph.nodes:
-        if isinstance(node, Weighted):
-            weights[node.name] = writer.weights(node, scales[home[node.name]])
+    made: dict[str, Node] = {node.name: node for node in analog.nodes}
+    weighted = (node for node in graph.nodes if isinstance(node, Weighted))
+    weights = {node.name: writer.weights(node, scales[home[node.name]]) for node in weighted}
     units: dict[str, FloatArray] = {}
     for node in graph.nodes:
         if isinstance(node, Neuron):
@@ -62,6 +64,4 @@ def quantize_shift(
     edges, latency = retime(graph, profile.conventions.hop_delay)
     nodes = tuple(made.get(node.name, node) for node in graph.nodes)
     fixed = FixedGraph(nodes, edges, profile.target, profile.conventions, latency)
-    order = {node.name: place for place, node in enumerate(graph.nodes)}
-    notes = tuple(sorted(writer.notes, key=lambda entry: order[entry.node]))
-    return Quantized(fixed, {name: np.asarray(unit) for name, unit in units.items()}, notes)
+    return Quantized(fixed, {name: np.asarray(unit) for name, unit in units.items()}, analog.noted(writer.notes))

@@ -48,11 +48,21 @@ def window_sum(x: FloatArray, node: Pool) -> FloatArray:
     return total
 
 
-def signals(graph: Graph, rate: Mapping[str, FloatArray]) -> dict[str, Signal]:
-    """The signal of every population and of every node that only passes spikes on."""
+def signals(
+    graph: Graph, rate: Mapping[str, FloatArray], spikes: Mapping[str, object] | None = None
+) -> dict[str, Signal]:
+    """The signal of every population and of every node that only passes spikes on.
+
+    Args:
+        graph: where.
+        rate: mean by population.
+        spikes: what was recorded; needed for the variance of an analog input only.
+    """
     known: dict[str, Signal] = {}
     for name, value in rate.items():
-        known[name] = Signal(value, value * (1 - value))
+        node, seen = graph[name], (spikes or {}).get(name)
+        analog = isinstance(node, Input) and node.encoding == "direct" and seen is not None
+        known[name] = Signal(value, np.asarray(seen).var(axis=(0, 1)) if analog else value * (1 - value))
     for name in graph.order:
         node = graph[name]
         into = [known.get(edge.source) for edge in graph.incoming(name)]
