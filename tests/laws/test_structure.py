@@ -85,6 +85,9 @@ def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
         "h5py": ("snnc.formats",),
         "typer": ("snnc.cli",),
         "lava": ("snnc_loihi",),
+        "spynnaker": ("snnc_spinnaker.binary",),
+        "pyNN": ("snnc_spinnaker.binary",),
+        "unicorn": ("snnc_spinnaker.binary",),
         "matplotlib": ("snnc.report",),
     }
     for package in top(imports(path)) & rooms.keys():

@@ -79,7 +79,7 @@ Executor = Callable[[Program, npt.NDArray[Any], Probes], Trace]
 
 @runtime_checkable
 class Witness(Backend, Protocol):
-    """A back end that can also run a program in other ways, such as the vendor's own machine code on a modelled chip."""
+    """A back end that can also run a program in other ways, such as the vendor's machine code on a modelled chip."""
 
     executors: Mapping[str, Executor]
 

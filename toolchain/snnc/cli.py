@@ -106,10 +106,13 @@ def run(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="trace file to write")] = None,
     states: Annotated[bool, typer.Option(help="record membranes and currents too")] = False,
     samples: Annotated[int | None, typer.Option(min=1, help="first samples only")] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="emulator, or another that the back end has (spinnaker: binary)")
+    ] = "emulator",
     json: JsonOption = False,
 ) -> None:
     """Run a compiled folder on a back end."""
-    what = commands.RunChoices(backend, target, data, output, states, samples)
+    what = commands.RunChoices(backend, target, data, output, states, samples, executor)
     _do(lambda screen: commands.run(screen, folder, what, json))
 
 
