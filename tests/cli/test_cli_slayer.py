@@ -101,7 +101,7 @@ def test_data_is_asked_for(snnc: Snnc, model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "code", "word"),
     [
-        (b"no HDF5", 2, "no SLAYER network"),
+        (b"no file of this kind", 2, "no HDF5 file"),
         (net_bytes([{key: LAYERS[0][key] for key in LAYERS[0] if key != "weight"}]), 2, "layer0"),
         (net_bytes([*LAYERS, {"type": "pool", "shape": [2]}]), 3, "layer2"),
         (net_bytes([{**LAYERS[0], "neuron": neuron(iDecay=0)}]), 3, "decay_u"),

@@ -191,8 +191,21 @@ def test_no_file_is_half_read() -> None:
     for size in (0, 1, 8, 100, 700, len(content) // 2, len(content) - 200):
         with pytest.raises(InputError, match=r"cut\.net"):
             read(content[:size], "cut.net")
-    with pytest.raises(InputError, match="no SLAYER network file"):
+    with pytest.raises(InputError, match="no HDF5 file"):
         read(b"PK\x03\x04" + b"x" * 4000, "zip.net")
+
+
+def test_a_text_heap_without_end_is_refused() -> None:
+    """Variable-length text lies in a heap whose free entry of size 0 the HDF5 library would walk for ever."""
+    buffer = io.BytesIO(net_bytes([GOOD]))
+    with h5py.File(buffer, "r+") as file:
+        file["layer/0/note"] = "dense"
+    content = bytearray(buffer.getvalue())
+    assert read(bytes(content), "heap.net").layers.shape == (2,)
+    start = content.find(b"GCOL") + 16
+    content[start : start + 16] = bytes(16)
+    with pytest.raises(InputError, match="heap"):
+        read(bytes(content), "heap.net")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import InputError, Violation
+from snnc.formats.hdf5_check import check_hdf5
 from snnc.ir import IntArray
 
 MAX_FILE = 1 << 30
@@ -25,7 +26,7 @@ MAX_LAYERS = 1000
 MAX_FIELDS = 100
 MAX_DEPTH = 3
 # What h5py and HDF5 raise on damaged files.
-DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, MemoryError, OverflowError)
+DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError, MemoryError, OverflowError)
 Value = npt.NDArray[Any] | str
 
 
@@ -122,6 +123,7 @@ def read_records(content: bytes, where: str) -> tuple[Record, ...]:
     except ImportError as error:
         raise InputError(f"{where}: .net files need h5py; pip install 'snnc[slayer]'") from error
     try:
+        check_hdf5(content, where)
         with h5py.File(io.BytesIO(content), "r") as file:
             walk = _Walk(h5py, where)
             layers = walk.member(file, "layer")
