@@ -171,6 +171,8 @@ def test_rooms_are_small(path: Path) -> None:
 INTEGER_KERNELS = [
     "snnc_reference/neuron_euler.py",
     "snnc_reference/neuron_closed.py",
+    "snnc_reference/neuron_atrlif.py",
+    "snnc_reference/neuron_graded.py",
     "snnc_loihi/microcode.py",
     "snnc_spinnaker/core.py",
     "snnc_spinnaker/ring.py",
