@@ -153,6 +153,7 @@ def reset_below_threshold(graph: Graph, target: Target) -> Iterator[Violation]:
     """With a refractory period the reset value lies below the threshold.
 
     The chip compares V with the threshold in refractory steps too: a reset at or above it fires in each of them.
+    Without a refractory period V is updated before the next comparison, as in the model, and any reset value is exact.
     """
     for node in graph.neurons:
         reset = np.zeros(()) if node.reset_v == "zero" else np.asarray(node.v_reset)

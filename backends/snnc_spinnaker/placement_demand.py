@@ -34,8 +34,8 @@ class Load:
         row: longest row, in synapses of one source.
         blocks: synaptic matrices.
         sources: entries of the population table.
-        matrix: bytes of its synaptic rows.
-        dtcm, sdram: bytes, estimated.
+        matrix: bytes that its synaptic rows take; the tools reserve more (1.3 to 1.7 times on one dense network).
+        dtcm, sdram: bytes, estimated; without what is recorded, which depends on the length of a run.
         events: synaptic events per step.
     """
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from snnc.errors import DoesNotFitError, Violation
 from snnc.ir import FloatArray
 from snnc.target import Target
+from snnc_spinnaker import arith
 from snnc_spinnaker.network import Machine, Population
 from snnc_spinnaker.placement import Slice, beyond
 from snnc_spinnaker.placement_board import Chip, cores
@@ -171,7 +174,10 @@ class Report:
             "largest weight": (largest, self.limits["weight"]),
             "effective weight bits": (largest.bit_length(), WEIGHT_BITS),
             "leak e": _range(made.leak / 2.0**15),
+            "tau_m steps": _steps(made.leak / 2.0**15),
+            "one unit of e, of the leak": f"{float(np.max(1 / (arith.ONE - made.leak))):.2%}",
             "current decay d": _range(made.fraction / 2.0**32),
+            "tau_syn steps": _steps(made.fraction / 2.0**32),
             "current init": _range(made.first / 2.0**32),
             "synapses": sum(len(p.links.weight) for p in into),
         }
@@ -214,6 +220,12 @@ def _chip(chip: Chip) -> str:
 
 def _key(part: Slice) -> str:
     return "none" if part.key is None else f"{part.key:#010x}"
+
+
+def _steps(kept: FloatArray) -> str:
+    """Time constants of fractions kept per step."""
+    held = np.where(kept > 0, kept, 0.5)
+    return _range(np.where(kept > 0, -1 / np.log(held), 0.0))
 
 
 def _range(values: Any) -> str:

@@ -417,3 +417,39 @@ def test_calibration_needs_every_source() -> None:
     x = drive(graph)
     with pytest.raises(InputError, match="'in'"):
         SPINNAKER1.quantize(graph, Calibration(x, execute(graph, x, Probes(("n",)))), QuantizeOptions())
+
+
+def test_a_reset_above_the_threshold_is_exact_without_and_refused_with_a_refractory_period() -> None:
+    """The chip tests V after its update; only where V stands still would the reset itself fire."""
+    high = pair(reset_v="value", v_reset=1.5, decay_v=0.5, fires="ge")
+    high = high.replace_node(Affine("w", np.array([[1.25, 0.5, -0.75]] * 4)))
+    assert check(high, SPINNAKER1) == ()
+    x = drive(high)
+    want = execute(high, x).spikes["n"]
+    got = backend.run(backend.lower(quantized(high).graph, SPINNAKER1), x, Probes()).spikes["n"]
+    np.testing.assert_array_equal(got, want)
+    low = execute(high.replace_node(replace(high["n"], v_reset=0.5)), x).spikes["n"]  # type: ignore[call-arg]
+    assert np.any(want != low)
+    (found,) = check(pair(reset_v="value", v_reset=1.5, refractory=2), SPINNAKER1)
+    assert str(found) == (
+        "n: v_reset is 1.5, allowed is below the threshold. Lower v_reset or drop the refractory period on spinnaker1."
+    )
+
+
+def test_a_delay_beyond_the_ring_is_refused_with_the_stages_it_would_take() -> None:
+    late = Graph(pair().nodes, (Edge("in", "w", 300), Edge("w", "n"), Edge("n", "out")))
+    (found,) = check(late, SPINNAKER1)
+    assert "delay from in is 300, allowed is 1 to 128. Shorten it by 172 steps" in str(found)
+    assert "2 x 128 steps and 44 in the ring" in str(found)
+    fits = Graph(pair().nodes, (Edge("in", "w", 128), Edge("w", "n"), Edge("n", "out")))
+    assert check(fits, SPINNAKER1) == ()
+
+
+def test_tables_show_the_time_constants_that_came_out() -> None:
+    tables = backend.lower(quantized(pair(decay_v=0.999, decay_u=0.5)).graph, SPINNAKER1).tables
+    assert set(tables) == {"populations", "cores", "chips"}
+    (row,) = tables["populations"]
+    assert float(row["tau_m steps"]) == pytest.approx(-1 / math.log(0.999), rel=0.02)
+    assert float(row["tau_m steps"]) != pytest.approx(-1 / math.log(0.999), rel=1e-5)
+    assert row["one unit of e, of the leak"] == f"{1 / 33:.2%}"
+    assert float(row["tau_syn steps"]) == pytest.approx(-1 / math.log(0.5), rel=1e-4)
