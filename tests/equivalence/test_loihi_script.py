@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 from snnc.trace import Trace, npz_bytes, read_trace
 from snnc_loihi import backend, export
+from snnc_loihi.lowering import plan_of
+from snnc_loihi.plan import Plan, Synapses
 from snnc_loihi.target import LOIHI1
 from snnc_reference.execute import execute
 from unit.loihi.loihi_nets import (
@@ -151,3 +154,15 @@ def test_the_same_network_gives_the_same_bytes() -> None:
     first, second = (backend.export(backend.lower(skipped().graph, LOIHI1)) for _ in range(2))
     assert first == second
     assert sorted(first) == [export.DATA, export.SCRIPT]
+
+
+def test_what_the_script_does_not_know_is_not_exported() -> None:
+    """A field that is new in a plan is either written for the script or keeps it from being written."""
+    plan = plan_of(dense().graph)
+    assert {f.name for f in fields(Synapses)} == {*export.CONNECTION, "lag", "weights", "window"}
+    assert {f.name for f in fields(Plan)} == {"sources", "populations", "synapses", "depth"}
+    assert export.script_files(plan, "loihi1")
+    first, *rest = plan.populations
+    other: Any = object()
+    programmed = replace(plan, populations=(replace(first, code=other), *rest))
+    assert export.script_files(programmed, "loihi2") == {}

@@ -20,7 +20,7 @@ from snnc_loihi.lowering import plan_of
 from snnc_loihi.mapping import RESOURCES, UNLIMITED, CoreLimits, CoreTable, map_cores
 from snnc_loihi.paths import compose, paths_into
 from snnc_loihi.plan import Plan
-from snnc_loihi.synapse_memory import words_of
+from snnc_loihi.synapse_memory import index_bits_of, words_of
 from snnc_loihi.target import LOIHI1
 from unit.loihi.loihi_nets import convolutional, dense, fixed, graph, neuron, pooled, recurrent, skipped
 
@@ -66,6 +66,8 @@ def worked_example() -> FixedGraph:
 def test_worked_example() -> None:
     """784-256-10 with 8-bit weights: two cores of 128 neurons and 14,112 words, then one of 512 words."""
     assert words_of(np.array([256, 10, 0, 64, 65]), 8).tolist() == [36, 2, 0, 9, 10]
+    assert words_of(np.array([10, 11, 10 + 64]), 5).tolist() == [1, 2, 6 + 1], "10 header bits, not 9"
+    assert [index_bits_of(np.array([1, n])) for n in (1, 64, 65, 1024)] == [6, 6, 7, 10]
     table = table_of(worked_example())
     assert [(c.chip, c.core, c.population, c.first, c.last) for c in table.cores] == [
         (0, 0, "a", 0, 127), (0, 1, "a", 128, 255), (0, 2, "b", 0, 9),
@@ -158,6 +160,25 @@ def test_a_loop_pays_for_its_own_cores() -> None:
     net = graph(nodes, edges, {"in": 0, "a": 1})
     assert column(table_of(net), "output axons") == [8]
     assert column(table_of(net, compartments=4), "output axons") == [8, 8]
+
+
+def test_a_population_is_looked_at_again_when_its_target_was_split() -> None:
+    """In a loop no order is right at once: b is split by its memory, then a by its output axons."""
+    back = np.zeros((6, 20), dtype=np.int64)
+    back[:, :2] = 1
+    nodes = (
+        Input("in", (4,)), layer("f", 6, 4), neuron("a", 6), layer("g", 20, 6), neuron("b", 20),
+        Affine("h", fixed(back, Format(8, -7))),
+    )  # fmt: skip
+    edges = (
+        Edge("in", "f", 1), Edge("f", "a"), Edge("a", "g", 1), Edge("g", "b"), Edge("b", "h", 1), Edge("h", "a"),
+    )  # fmt: skip
+    net = graph(nodes, edges, {"in": 0, "a": 1, "b": 2})
+    assert [(c.population, c.used[1], c.used[3]) for c in table_of(net).cores] == [("b", 18, 2), ("a", 6, 6)]
+    table = table_of(net, synaptic_memory=16, output_axons=10)
+    assert [(c.population, c.used[1], c.used[3]) for c in table.cores] == [
+        ("b", 12, 4), ("b", 12, 0), ("a", 6, 6), ("a", 6, 6),
+    ]  # fmt: skip
 
 
 def test_chips_are_filled_one_after_the_other() -> None:
