@@ -20,7 +20,9 @@ from snnc.errors import InputError
 from snnc.formats.hdf5_check import check_hdf5
 
 MAX_FILE = 1 << 30
-MAX_UNPACKED = 1 << 31
+MAX_UNPACKED = 1 << 30
+# Deflate packs at most 1,032 bytes into one; what claims more was never written.
+MAX_RATIO = 1100
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 16
 # What h5py and HDF5 raise on damaged files.
@@ -145,7 +147,10 @@ class _Walk:
         text = self.h5py.check_string_dtype(data.dtype) is not None
         if not text and data.dtype.kind not in "biuf":
             raise InputError(f"{self.where}: {_place(data)} is {data.dtype}; only numbers and text are read")
-        self.bytes += max(data.dtype.itemsize, 1) * int(data.size)
+        size = max(data.dtype.itemsize, 1) * int(data.size)
+        if size > MAX_RATIO * int(data.id.get_storage_size()):
+            raise InputError(f"{self.where}: {_place(data)} claims {size} bytes, which the file does not hold")
+        self.bytes += size
         if self.bytes > MAX_UNPACKED:
             raise InputError(f"{self.where}: more than {MAX_UNPACKED} bytes unpacked")
         if not text:
