@@ -113,9 +113,13 @@ def test_ternary_neurons_are_the_equation(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("fires", ["gt", "ge"])
 def test_ternary_comparison_at_the_thresholds(fires: str) -> None:
     cell = integer(fires=fires, decay_u=param("decay_u", 0), decay_v=param("decay_v", 0), bias=param("bias", 0))
-    assert flat(run(cell, [700, -450, 701, -451, 699, -449]), "s") == (
-        [0, 0, 1, -1, 0, 0] if fires == "gt" else [1, -1, 1, -1, 0, 0]
-    )
+    x = [700, -450, 701, -451, 699, -449]
+    want = [0, 0, 1, -1, 0, 0] if fires == "gt" else [1, -1, 1, -1, 0, 0]
+    assert flat(run(cell, x), "s") == want
+    p = {"threshold": np.array(700.0), "threshold_low": np.array(-450.0)}
+    floats = Neuron("n", shape=(1,), fires=fires, output="ternary", **p)  # type: ignore[arg-type]
+    graph = Graph((Input("in", shape=(1,), encoding="direct"), floats), (Edge("in", "n"),))
+    assert flat(execute(graph, np.array(x, dtype=np.float64).reshape(1, -1, 1)), "s") == want
 
 
 @pytest.mark.parametrize("reset_v", ["zero", "subtract"])
