@@ -102,10 +102,10 @@ class Demand:
         by_name = {vertex.name: vertex for vertex in self.vertices}
         found = []
         for projection in self.machine.projections:
-            ends = (by_name[projection.source], by_name[projection.target])
-            columns = zip((projection.links.pre, projection.links.post), ends, strict=True)
-            pairs = np.unique(np.stack([index // end.per_core for index, end in columns]), axis=1)
-            joined = frozenset((int(a), int(b)) for a, b in pairs.T)
+            source, target = by_name[projection.source], by_name[projection.target]
+            links = projection.links
+            pairs = np.unique(links.pre // source.per_core * target.slices + links.post // target.per_core)
+            joined = frozenset(divmod(int(pair), target.slices) for pair in pairs)
             found.append(Link(projection.source, projection.target, joined))
         return tuple(found)
 

@@ -422,7 +422,7 @@ def test_calibration_needs_every_source() -> None:
 def test_a_reset_above_the_threshold_is_exact_without_and_refused_with_a_refractory_period() -> None:
     """The chip tests V after its update; only where V stands still would the reset itself fire."""
     high = pair(reset_v="value", v_reset=1.5, decay_v=0.5, fires="ge")
-    high = high.replace_node(Affine("w", np.array([[1.25, 0.5, -0.75]] * 4)))
+    high = high.replace_node(Affine("w", np.array([[1.25, 0.5, 0.25]] * 4)))
     assert check(high, SPINNAKER1) == ()
     x = drive(high)
     want = execute(high, x).spikes["n"]
