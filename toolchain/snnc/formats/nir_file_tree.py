@@ -83,7 +83,7 @@ def read_tree(content: bytes, where: str) -> Tree:
     check_hdf5(content, where)
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            walk = _Walk(h5py, where)
+            walk = _Walk(h5py, where, len(content))
             root = walk.child(file, "node")
             if walk.kind(root, "the file") != "NIRGraph":
                 raise InputError(f"{where}: the file holds one {walk.kind(root, 'the file')}, not a NIRGraph")
@@ -112,8 +112,8 @@ def read_content(path: Path) -> bytes:
 class _Walk:
     """Collects items and edges, and counts what it has read."""
 
-    def __init__(self, h5py: Any, where: str) -> None:
-        self.h5py, self.where = h5py, where
+    def __init__(self, h5py: Any, where: str, size: int) -> None:
+        self.h5py, self.where, self.size = h5py, where, size
         self.items: dict[str, Item] = {}
         self.edges: list[Link] = []
         self.ports: set[str] = set()
@@ -148,7 +148,8 @@ class _Walk:
         if not text and data.dtype.kind not in "biuf":
             raise InputError(f"{self.where}: {_place(data)} is {data.dtype}; only numbers and text are read")
         size = max(data.dtype.itemsize, 1) * int(data.size)
-        if size > MAX_RATIO * int(data.id.get_storage_size()):
+        held = self.size if data.chunks is None else MAX_RATIO * min(int(data.id.get_storage_size()), self.size)
+        if size > held:
             raise InputError(f"{self.where}: {_place(data)} claims {size} bytes, which the file does not hold")
         self.bytes += size
         if self.bytes > MAX_UNPACKED:
