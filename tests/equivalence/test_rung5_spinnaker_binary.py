@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -28,7 +28,11 @@ from snnc_spinnaker.binary import mapping
 from snnc_spinnaker.binary.board import SOURCE, Board, Router
 from snnc_spinnaker.binary.core import Core
 from snnc_spinnaker.binary.execute import run
+from snnc_spinnaker.core import Core as EmulatedCore
+from snnc_spinnaker.network import Projection
 from snnc_spinnaker.quantize import ACCUM
+from snnc_spinnaker.rows import Row
+from snnc_spinnaker.stdp import PlasticRow, Posts, Rule
 from snnc_spinnaker.target import SPINNAKER1
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -235,3 +239,111 @@ def test_a_network_that_the_tools_refuse_is_explained(digits: tuple[Program, Any
     machine = replace(program.data, projections=(far, *program.data.projections[1:]))
     with pytest.raises(SnncError, match="sPyNNaker cannot map the network on a virtual board: "):
         executed(replace(program, data=machine), x)
+
+
+def stdp_net(rng: np.random.Generator, delay: int = 3) -> tuple[Program, Any, int]:
+    """280 neurons on two cores with sparse recurrent weights; returns the number of the projection that learns."""
+    cell = lif("h", 280, decay_u=np.array(0.6), threshold=np.array(1.2))
+    loop = weights(rng, "r", 280, 280)
+    sparse = Affine("r", weight=np.where(rng.random((280, 280)) < 0.05, np.abs(loop.weight) * 2, 0.0))
+    nodes = [Input("in", shape=(20,)), weights(rng, "w", 280, 20), Add("sum"), cell, Readout("out")]
+    x = spikes(rng, 1, 30, 20)
+    program = lowered(chain(nodes, Edge("h", "r", delay), Edge("r", "sum"), beside=(sparse,)), x)
+    return program, x, next(n for n, p in enumerate(program.data.projections) if p.source == "h")
+
+
+def table(tau: float) -> Any:
+    size = int(np.ceil(tau * np.log(2048)))
+    return np.floor(2048 * np.exp(-np.arange(size + size % 2) / tau)).astype(np.int64)
+
+
+class Half:
+    """One core of the learning network in our emulator: its neurons, static rows and plastic rows."""
+
+    def __init__(self, program: Program, learning: int, rule: Rule, first: int, last: int) -> None:
+        (population,) = program.data.populations
+        self.core = EmulatedCore(population.words.sliced(first, last), rule.shift, population.layout)
+        self.first, self.last, self.rule = first, last, rule
+        self.posts = Posts(last - first)
+        self.static = [p for n, p in enumerate(program.data.projections) if n != learning]
+        self.plastic = {pre: self._row(program.data.projections[learning], pre) for pre in range(280)}
+
+    def _row(self, projection: Projection, pre: int) -> PlasticRow:
+        links, layout = projection.links, self.core.ring.layout
+        mine = (links.pre == pre) & (links.post >= self.first) & (links.post < self.last)
+        weight, post = links.weight[mine].astype("<u2"), links.post[mine] - self.first
+        delay = projection.delay % (1 << layout.delay_bits)
+        controls = delay << (layout.neuron_bits + layout.type_bits) | projection.receptor << layout.neuron_bits | post
+        words = np.concatenate([np.zeros(4, "<u2"), weight, np.zeros(len(weight) % 2, "<u2")]).view("<u4")
+        return PlasticRow(Row(np.zeros(0, np.int64), words, controls), self.core.ring)
+
+    def step(self, time: int) -> Any:
+        step = self.core.step(time)
+        self.posts.spike(self.rule, time, np.flatnonzero(step.spikes[0]))
+        return step
+
+    def packets(self, time: int, sent: dict[str, Any], *, learn: bool = True) -> None:
+        for p in self.static:
+            amount = p.links.deliver(sent[p.source])[np.newaxis, self.first : self.last].astype(np.int64)
+            self.core.ring.add(time, p.delay, p.receptor, amount)
+        for pre in np.flatnonzero(sent["h"]) if learn else ():
+            if len(self.plastic[pre].weight):
+                self.plastic[pre].arrive(self.rule, self.posts, self.core.ring, time)
+
+
+def learned(program: Program, x: Any, learning: int, kind: Literal["additive", "multiplicative"]) -> tuple[Any, ...]:
+    """What the release programs record with STDP, their board, and the same network in our emulator."""
+    (population,) = program.data.populations
+    w_max = float(program.data.projections[learning].links.weight.max()) * 2.0 ** (population.ring_shift - 15) * 1.25
+    a_plus, a_minus = (w_max / 16, w_max / 20) if kind == "additive" else (0.0625, 0.05)
+    settings = mapping.Plasticity(learning, kind, 5.0, 8.0, a_plus, a_minus, w_max)
+    emitted = np.concatenate([x[0], np.zeros((2, 20), x.dtype)]) != 0
+    spec = mapping.mapped(program.data, len(emitted), (settings,))
+    names = {core.binary.name for core in spec.cores if core.kind != SOURCE and core.binary is not None}
+    assert names == {f"IF_curr_exp_stdp_mad_pair_{kind}.aplx"}
+    board = Board(spec, Router(spec))
+    recorded = board.run({"in": emitted})["h"]
+    bounds = np.rint(np.array([[0.0, w_max, a_plus, a_minus]] * 2) * 32768).astype(np.int64)
+    rule = Rule(kind, table(5.0), table(8.0), bounds, (population.ring_shift,) * 2)
+    halves = [Half(program, learning, rule, 0, 256), Half(program, learning, rule, 256, 280)]
+    return emitted, board, recorded, halves
+
+
+def unlike(emitted: Any, recorded: Any, halves: list[Half], *, learn: bool = True) -> dict[str, int]:
+    """Values that differ between the release programs and the emulator, which runs here."""
+    wrong = dict.fromkeys(("v", "exc", "inh", "spikes"), 0)
+    for time, given in enumerate(emitted):
+        made = [half.step(time) for half in halves]
+        for key, theirs in zip(wrong, ("v", "u_exc", "u_inh", "spikes"), strict=True):
+            want = np.concatenate([getattr(step, key)[0] for step in made])
+            wrong[key] += int(np.count_nonzero(recorded[theirs][time] != want))
+        sent = {"h": np.concatenate([step.spikes[0] for step in made]), "in": given}
+        for half in halves:
+            half.packets(time, sent, learn=learn)
+    return {key: count for key, count in wrong.items() if count}
+
+
+@pytest.mark.parametrize("kind", ["additive", "multiplicative"])
+def test_two_cores_that_learn(kind: Literal["additive", "multiplicative"]) -> None:
+    program, x, learning = stdp_net(np.random.default_rng(11))
+    emitted, board, recorded, halves = learned(program, x, learning, kind)
+    assert not unlike(emitted, recorded, halves)
+    moved = 0
+    cores = sorted((core for core in board.cores.values()), key=lambda core: core.spec.first)
+    for half, core in zip(halves, cores, strict=True):
+        for pre, row in half.plastic.items():
+            sender = cores[pre >= 256].spec
+            assert sender.key is not None
+            rows = core.synapses(sender.key | pre - sender.first << sender.colour_bits)
+            found = {int(c) & 0xFF: int(w) for r in rows for c, w in zip(r.controls, r.weights, strict=True)}
+            assert found == dict(zip(row.neuron.tolist(), row.weight.tolist(), strict=True))
+            moved += int(np.count_nonzero(row.weight != half._row(program.data.projections[learning], pre).weight))
+    assert moved > 200
+
+
+def test_a_learning_synapse_with_the_longest_delay_is_never_heard() -> None:
+    """2**D steps are stored as 0: a static synapse means 2**D by it, but a plastic one is dropped by the program."""
+    program, x, learning = stdp_net(np.random.default_rng(11), delay=2)
+    emitted, _, recorded, halves = learned(program, x, learning, "additive")
+    assert recorded["spikes"].any()
+    assert not unlike(emitted, recorded, halves, learn=False)

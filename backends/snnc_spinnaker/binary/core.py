@@ -13,11 +13,13 @@ from snnc_spinnaker.binary import aplx
 from snnc_spinnaker.binary.cpu import LIMIT, Cpu
 from snnc_spinnaker.binary.mapping import CoreSpec
 from snnc_spinnaker.binary.memory import COMMAND_OUT, DATA, USER, VCPU_SIZE, Memory
+from snnc_spinnaker.rows import Row, parse
 
 CHANNELS = {"v": 0, "u_exc": 1, "u_inh": 2}
 SPIKES = 3
 CHANNEL_SIZE = 12
 SIZE_BITS = 0x7FFFFFFF
+TABLE, MATRIX, NONE, ROW_HEADER = 5, 6, 0xFFFFFF, 3
 NEW_RUNTIME, RUNTIME_PORT = 7, 3
 
 
@@ -46,6 +48,7 @@ class Core:
         self.spec, self.steps = spec, steps
         self.memory = Memory(spec.place[2])
         self.regions = self.memory.load(spec.regions)
+        self._sizes = {number: size & ~3 for number, (size, _) in spec.regions.items()}
         self._limit_recordings()
         for path, region in spec.expanders:
             self._cpu(aplx.load(path), limit, region).start()
@@ -87,6 +90,30 @@ class Core:
         words = self._rows(SPIKES, bits, every_step=False).view(np.uint8)
         found["spikes"] = np.unpackbits(words, axis=1, bitorder="little")[:, :size].astype(np.int64)
         return found
+
+    def synapses(self, key: int) -> list[Row]:
+        """Synaptic rows that a packet with this key has on this core, as they are now in its memory."""
+        words = np.frombuffer(self.memory.read(self.regions[TABLE], self._sizes[TABLE]), dtype="<u4").tolist()
+        entries, addresses = words[0], words[2 + 5 * words[0] :]
+        found: list[Row] = []
+        for at in range(2, 2 + 5 * entries, 5):
+            own, mask, where, cores, size = words[at : at + 5]
+            if key & mask != own:
+                continue
+            core_mask, core_shift = cores & 0xFFFF, cores >> 16
+            neuron = (key & ~(mask | core_mask << core_shift) & 0xFFFFFFFF) >> (where >> 13 & 7)
+            source = neuron + (key >> core_shift & core_mask) * (size & 0xFFFF)
+            first, count = where & 0x1FFF, where >> 16
+            found += [
+                self._row(address, source) for address in addresses[first : first + count] if address >> 8 != NONE
+            ]
+        return found
+
+    def _row(self, address: int, source: int) -> Row:
+        """Row of a source in a block of rows: length - 1 in the low byte, offset / 16 above."""
+        size = 4 * ((address & 0xFF) + 1 + ROW_HEADER)
+        start = self.regions[MATRIX] + (address >> 8) * 16 + source * size
+        return parse(np.frombuffer(self.memory.read(start, size), dtype="<u4"))
 
     def _rows(self, channel: int, width: int, *, every_step: bool = True) -> npt.NDArray[np.int32]:
         """Rows (time, words...) of a recording channel by their time, [steps, width] int32; missing rows are zero."""

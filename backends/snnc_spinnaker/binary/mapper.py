@@ -86,7 +86,19 @@ def _project(sim: Any, entry: Mapping[str, Any], made: Mapping[str, Any], arrays
         made[entry["target"]],
         sim.FromListConnector(np.stack(columns, axis=1)),
         receptor_type=("excitatory", "inhibitory")[entry["receptor"]],
-        synapse_type=sim.StaticSynapse(),
+        synapse_type=_synapse(sim, entry["rule"]),
+    )
+
+
+def _synapse(sim: Any, rule: Mapping[str, Any] | None) -> Any:
+    if rule is None:
+        return sim.StaticSynapse()
+    kinds = {"additive": sim.AdditiveWeightDependence, "multiplicative": sim.MultiplicativeWeightDependence}
+    timing = sim.SpikePairRule(
+        tau_plus=rule["tau_plus"], tau_minus=rule["tau_minus"], A_plus=rule["a_plus"], A_minus=rule["a_minus"]
+    )
+    return sim.STDPMechanism(
+        timing_dependence=timing, weight_dependence=kinds[rule["kind"]](w_min=0.0, w_max=rule["w_max"])
     )
 
 

@@ -10,11 +10,11 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,27 @@ class Route:
     cores: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Plasticity:
+    """Pair STDP on one projection of a machine; amplitudes are written as they are, times are in steps of 1 ms.
+
+    Attributes:
+        projection: its number in the machine.
+        kind: how a weight moves.
+        tau_plus, tau_minus: time constants in ms.
+        a_plus, a_minus: amplitudes; nA for ``additive``, fractions for ``multiplicative``.
+        w_max: largest weight in nA; the smallest is 0.
+    """
+
+    projection: int
+    kind: Literal["additive", "multiplicative"]
+    tau_plus: float
+    tau_minus: float
+    a_plus: float
+    a_minus: float
+    w_max: float
+
+
 @dataclass(frozen=True, eq=False)
 class BoardSpec:
     """A mapped network.
@@ -97,12 +118,13 @@ def demand_tools() -> None:
 
 
 @lru_cache(maxsize=4)
-def mapped(machine: Machine, steps: int) -> BoardSpec:
+def mapped(machine: Machine, steps: int, plastic: tuple[Plasticity, ...] = ()) -> BoardSpec:
     """Maps a machine; the last few are remembered.
 
     Args:
         machine: as lowered.
         steps: device steps it will run.
+        plastic: projections that learn.
 
     Raises:
         SnncError: the tools are missing or refuse the network.
@@ -110,12 +132,12 @@ def mapped(machine: Machine, steps: int) -> BoardSpec:
     demand_tools()
     with tempfile.TemporaryDirectory(prefix="snnc-spinnaker-") as name:
         folder = Path(name)
-        write_network(folder, machine, steps)
+        write_network(folder, machine, steps, plastic)
         _run_mapper(folder)
         return read_board(folder, steps)
 
 
-def write_network(folder: Path, machine: Machine, steps: int) -> None:
+def write_network(folder: Path, machine: Machine, steps: int, plastic: tuple[Plasticity, ...] = ()) -> None:
     """Writes what the mapper reads: ``network.json`` (structure) and ``network.npz`` (words and connections)."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     populations = []
@@ -127,6 +149,7 @@ def write_network(folder: Path, machine: Machine, steps: int) -> None:
             "shift": population.ring_shift, "per_core": 1 << population.layout.neuron_bits, "words": list(words),
         })  # fmt: skip
     shifts = {population.name: population.ring_shift for population in machine.populations}
+    rules = {rule.projection: asdict(rule) for rule in plastic}
     projections = []
     for number, projection in enumerate(machine.projections):
         links = projection.links
@@ -134,6 +157,7 @@ def write_network(folder: Path, machine: Machine, steps: int) -> None:
         projections.append({
             "id": f"p{number}", "source": projection.source, "target": projection.target,
             "receptor": projection.receptor, "delay": projection.delay, "shift": shifts[projection.target],
+            "rule": rules.get(number),
         })  # fmt: skip
     sources = [{"name": source.name, "size": source.size} for source in machine.sources]
     plain = {"steps": steps, "sources": sources, "populations": populations, "projections": projections}
