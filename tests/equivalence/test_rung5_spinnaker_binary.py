@@ -247,7 +247,7 @@ def stdp_net(rng: np.random.Generator, delay: int = 3) -> tuple[Program, Any, in
     loop = weights(rng, "r", 280, 280)
     sparse = Affine("r", weight=np.where(rng.random((280, 280)) < 0.05, np.abs(loop.weight) * 2, 0.0))
     nodes = [Input("in", shape=(20,)), weights(rng, "w", 280, 20), Add("sum"), cell, Readout("out")]
-    x = spikes(rng, 1, 30, 20)
+    x = spikes(rng, 1, 14, 20)
     program = lowered(chain(nodes, Edge("h", "r", delay), Edge("r", "sum"), beside=(sparse,)), x)
     return program, x, next(n for n, p in enumerate(program.data.projections) if p.source == "h")
 
