@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import golden_kinds
-import kinds_nengo
 import kinds_loihi
+import kinds_nengo
 import numpy as np
 import pytest
 import replay
