@@ -12,6 +12,7 @@ import numpy.typing as npt
 from snnc.backend import Program
 from snnc.errors import UnsupportedError, Violation
 from snnc.ir import FixedGraph
+from snnc.quantize.bounds import unproven
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_loihi.export import script_files
@@ -39,22 +40,43 @@ def lower(graph: FixedGraph, target: Target) -> Program:
         UnsupportedError: with every value that a register, a synapse or Lava's model of them does not take.
         DoesNotFitError: a neuron for which no core is large enough, or more chips than can be addressed.
     """
-    if graph.conventions != target.conventions:
+    if graph.conventions not in (target.conventions, *target.variants.values()):
         found = Violation("network", "conventions", f"those of {graph.target}", f"those of {target.name}")
         raise UnsupportedError(f"the integers were not made for {target.name}", violations=(found,))
     plan = plan_of(graph, target.name)
     table = map_cores(plan, CoreLimits.of(target))
-    return Program(name, target.name, graph, _payload(plan), table.utilization, plan, {"cores": table.rows})
+    runs, remark = _executed(graph, target)
+    tables = {"cores": table.rows}
+    return Program(name, target.name, graph, _payload(plan), table.utilization, plan, tables, runs, remark)
+
+
+def _executed(graph: FixedGraph, target: Target) -> tuple[bool, str]:
+    """Whether Lava computes these integers as their conventions say, and what there is to know about it."""
+    if graph.conventions == target.conventions:
+        return True, ""
+    found = unproven(graph, target.conventions)
+    if not found:
+        return True, "the chip's registers and Lava's are proven to be the same: no input overflows them"
+    names = ", ".join(dict.fromkeys(register.name for register in found))
+    return False, f"not executed by Lava: registers of the chip, and some input may overflow {names}"
 
 
 def run(program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
-    """Runs samples [B, T, *shape] in Lava; see :func:`snnc_loihi.runner.run_plan`."""
+    """Runs samples [B, T, *shape] in Lava; see :func:`snnc_loihi.runner.run_plan`.
+
+    Raises:
+        UnsupportedError: the program has registers of the chip that Lava's are not proven to equal.
+    """
+    if not program.runs:
+        raise UnsupportedError(f"{program.remark}. The reference executes them (snnc run --backend reference)")
     plan = program.data if isinstance(program.data, Plan) else plan_of(program.graph, program.target)
     return run_plan(plan, program.graph, spikes, probes)
 
 
 def export(program: Program) -> Mapping[str, bytes]:
     """A script that runs the network with lava-nc and NumPy alone; see :func:`snnc_loihi.export.script_files`."""
+    if not program.runs:
+        return {}
     plan = program.data if isinstance(program.data, Plan) else plan_of(program.graph)
     return script_files(plan, program.target)
 

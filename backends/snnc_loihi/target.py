@@ -11,6 +11,7 @@ from snnc.target import Limit, Target
 from snnc_loihi import neurons
 from snnc_loihi.constraints import CONSTRAINTS
 from snnc_loihi.conventions import LAVA as REGISTERS
+from snnc_loihi.conventions import OVERFLOWS
 from snnc_loihi.grid import EXPONENTS, WIDTHS
 from snnc_loihi.lowering import MAX_DELAY
 
@@ -93,4 +94,5 @@ LOIHI1 = Target(
     allowances={HardenReset.name: HardenReset()},
     weight_bits=PROFILE.weight_bits,
     per_channel=PROFILE.per_channel,
+    variants=OVERFLOWS,
 )

@@ -21,6 +21,8 @@ from snnc.folder import Folder, json_bytes, read_folder
 from snnc.formats import onnx_file
 from snnc.ir import Affine, Conv, Fixed, FixedGraph, FloatArray, Graph
 from snnc.pipeline import GENERIC, Build, Compilation
+from snnc.plain import known
+from snnc.quantize.bounds import registers, unproven
 from snnc.quantize.report import notes_json
 from snnc.target import Target
 from snnc.trace import Trace, npz_bytes
@@ -69,6 +71,8 @@ def build_files(build: Build) -> dict[str, bytes]:
         "backend": build.backend.name,
         "scales": {name: _array_json(scale) for name, scale in sorted(build.quantized.scales.items())},
         "notes": notes_json(build.quantized.notes),
+        "registers": registers_json(build.quantized.graph),
+        "overflows": overflows_json(build.quantized.graph, build.target),
         "utilization": {key: list(pair) for key, pair in build.program.utilization.items()},
         "tables": tables_json(build.program),
         "passes": [asdict(entry) for entry in build.history],
@@ -248,6 +252,25 @@ def open_folder(path: Path, registry: Registry) -> Opened:
         IntegrityError: it is no compiled folder, or something in it changed.
     """
     return Opened(read_folder(path), registry)
+
+
+def registers_json(graph: FixedGraph) -> list[dict[str, Any]]:
+    """What every register can hold for any input; null where the weights alone set no bound."""
+    return [
+        {
+            "population": r.population, "quantity": r.quantity, "low": known(r.range.low), "high": known(r.range.high),
+            "bits": r.bits, "safe": r.safe,
+        }
+        for r in registers(graph)
+    ]  # fmt: skip
+
+
+def overflows_json(graph: FixedGraph, target: Target) -> dict[str, dict[str, Any]]:
+    """For each reading of the target's registers: is it in use, and which registers keep it from being the same."""
+    return {
+        word: {"used": other == graph.conventions, "open": list(dict.fromkeys(r.name for r in unproven(graph, other)))}
+        for word, other in target.variants.items()
+    }
 
 
 def tables_json(program: Program) -> dict[str, dict[str, Any]]:

@@ -35,6 +35,8 @@ class Program:
         data: whatever else the back end needs to run it; not written to files.
         tables: what else there is to know of the program, such as one row per core: title -> rows of texts, numbers
             and pairs (used, max). The rows of a table have the same keys.
+        runs: false if the back end makes the program but does not execute it.
+        remark: what whoever compares its run with the reference's has to know, such as why it does not run.
     """
 
     backend: str
@@ -44,6 +46,8 @@ class Program:
     utilization: Mapping[str, tuple[int, int]]
     data: Any = None
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    runs: bool = True
+    remark: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "payload", MappingProxyType(dict(self.payload)))

@@ -36,6 +36,9 @@ ResetOption = Annotated[
 ]
 DecayOption = Annotated[str | None, typer.Option("--decay", help="euler or exact, where a file leaves it open")]
 FiresOption = Annotated[str | None, typer.Option("--fires", help="gt (v > threshold) or ge, for .net files")]
+OverflowOption = Annotated[
+    str | None, typer.Option("--overflow", help="lava or loihi: whose registers, beyond their width (loihi1)")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -68,11 +71,22 @@ def compile_(
     reset: ResetOption = None,
     decay: DecayOption = None,
     fires: FiresOption = None,
+    overflow: OverflowOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make integers for the generic target and every --target, with evidence."""
     choices = commands.Choices(
-        tuple(target or ()), config, data, weight_bits, per_channel, tuple(allow or ()), dt, reset, decay, fires
+        tuple(target or ()),
+        config,
+        data,
+        weight_bits,
+        per_channel,
+        tuple(allow or ()),
+        dt,
+        reset,
+        decay,
+        fires,
+        overflow,
     )
     _do(lambda screen: commands.compile_(screen, model, choices, output, json))
 

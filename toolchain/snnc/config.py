@@ -31,6 +31,8 @@ class CompileConfig:
         per_channel: one gain per output channel where a target allows it.
         passes: passes in order, with options as ``name{key=value}``; empty means the default order.
         allow: approximations that targets may use where they would refuse (see ``snnc targets show``).
+        overflow: what registers do beyond their width, where a target has several readings (loihi1: ``lava`` or
+            ``loihi``); empty takes each target's own.
     """
 
     targets: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class CompileConfig:
     per_channel: bool = False
     passes: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    overflow: str = ""
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ weight_bits = {c.compile.weight_bits}
 per_channel = {str(c.compile.per_channel).lower()}
 # Approximations that a target may use where it would refuse; `snnc targets show NAME` lists what each knows.
 allow = []
+# What registers do beyond their width, where a target has several readings: "lava" or "loihi" (loihi1); "" is its own.
+overflow = ""
 
 [calibration]
 # Samples of the model's example() (or of --data) that choose the gains.

@@ -30,6 +30,7 @@ class Rung:
         detail: the first difference, or why the rung passes in spite of differences.
         when: ``compile`` or ``validate``.
         target: the target that it is about; empty if all.
+        skipped: nothing was compared, for the reason in ``detail``; such a rung neither passes nor fails.
     """
 
     rung: int
@@ -41,6 +42,7 @@ class Rung:
     detail: str = ""
     when: When = "validate"
     target: str = ""
+    skipped: bool = False
 
     def __post_init__(self) -> None:
         if self.compared <= 0:
@@ -255,8 +257,9 @@ class Evidence:
 
     @property
     def passed(self) -> bool:
-        """True if there is at least one rung, every rung passed and the budget is kept."""
-        rungs = bool(self.rungs) and all(rung.passed for rung in self.rungs)
+        """True if there is at least one rung, every rung that was not skipped passed and the budget is kept."""
+        climbed = [rung.passed for rung in self.rungs if not rung.skipped]
+        rungs = bool(climbed) and all(climbed)
         return rungs and all(result.passed for result in self.budget_results)
 
     @property
@@ -265,7 +268,7 @@ class Evidence:
         rungs = (
             Violation(f"rung {r.rung}", r.sides, r.count, "equal" if r.rung != 3 else "within the budget", r.detail)
             for r in self.rungs
-            if not r.passed
+            if not (r.passed or r.skipped)
         )
         return (*rungs, *(result.violation for result in self.budget_results if not result.passed))
 

@@ -66,6 +66,7 @@ class Climb:
         rung, left, right, target, when: as in :class:`~snnc.evidence.Rung`.
         compared, differing: values so far.
         detail: first difference of the first chunk that has one.
+        remark: what stands there if there is none.
     """
 
     rung: int
@@ -76,6 +77,7 @@ class Climb:
     compared: int = 0
     differing: int = 0
     detail: str = ""
+    remark: str = ""
 
     def add(self, found: Comparison, offset: int) -> None:
         """Adds one chunk; ``offset`` is the number of samples before it."""
@@ -88,7 +90,8 @@ class Climb:
     def result(self) -> Rung:
         """The rung; it passes if every value is equal."""
         return Rung(
-            self.rung, self.left, self.right, self.compared, self.differing, self.differing == 0, self.detail,
+            self.rung, self.left, self.right, self.compared, self.differing, self.differing == 0,
+            self.detail or self.remark,
             self.when, self.target,
         )  # fmt: skip
 

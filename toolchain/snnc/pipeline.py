@@ -84,6 +84,7 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
         quantized = source.integers(target) if source.integers else None
         if quantized is None:
             quantized = target.quantize(ready, calibrate(ready, source.samples.spikes, reference.execute), options)
+        quantized = overflowing(quantized, target, config.compile.overflow)
         builds.append(Build(target, backend, ready, quantized, backend.lower(quantized.graph, target), own))
     progress("quantize and lower", len(served), len(served))
     return Compilation(source, config, graph, history, tuple(builds), (*source.rungs, *witness.rungs))
@@ -92,6 +93,29 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
 def preparation(target: Target, allow: tuple[str, ...]) -> tuple[Pass, ...]:
     """Passes before the target's own: approximations that the user allowed and the target knows, then its own."""
     return (*(target.allowances[name] for name in allow if name in target.allowances), *target.prepare)
+
+
+def overflowing(quantized: Quantized, target: Target, word: str) -> Quantized:
+    """The integers under the conventions that the user chose, where the target has them."""
+    if word not in target.variants:
+        return quantized
+    return replace(quantized, graph=replace(quantized.graph, conventions=target.variants[word]))
+
+
+def check_overflow(config: Config, registry: Registry) -> None:
+    """Refuses a reading of the registers that no target has, or none of those that are compiled for.
+
+    Raises:
+        InputError: names the nearest, or the targets that have it.
+    """
+    word = config.compile.overflow
+    offered = {name: target.variants for name, (_, target) in registry.targets.items() if target.variants}
+    known = {key: None for variants in offered.values() for key in variants}
+    if word and word not in known:
+        raise InputError(unknown("overflow", word, known))
+    if word and not any(word in offered.get(name, ()) for name in config.compile.targets):
+        able = ", ".join(name for name, variants in offered.items() if word in variants)
+        raise InputError(f"overflow is {word!r}, but no target that is compiled for has it (those that do: {able})")
 
 
 def check_allowed(allow: tuple[str, ...], registry: Registry) -> None:

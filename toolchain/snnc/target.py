@@ -42,6 +42,8 @@ class Target:
         allowances: approximations by name (such as ``hard-reset``) that a user may allow where a rule refuses.
         weight_bits: smallest and largest weight width.
         per_channel: true if neurons of one layer may have different gains.
+        variants: conventions by the word that ``--overflow`` takes, where sources disagree on what a register does
+            beyond its width; the target's own among them.
         energy: picojoules by event, with the source in the key's text; empty if none is known.
     """
 
@@ -56,6 +58,7 @@ class Target:
     allowances: Mapping[str, Pass] = field(default_factory=dict)
     weight_bits: tuple[int, int] = (2, 16)
     per_channel: bool = False
+    variants: Mapping[str, Conventions] = field(default_factory=dict)
     energy: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -64,9 +64,11 @@ class Ladder:
         self.layers.add(truth, cascaded, taught(reference, graph, chunk, truth), c.scales, offset)
         if c.onnx is not None:
             self._rung(4, "onnxruntime").add(compare(cascaded, c.onnx(chunk)), offset)
-        if c.backend is not reference:
+        if c.backend is not reference and c.program.runs:
             ran = c.backend.run(c.program, chunk, EVERYTHING)
-            self._rung(5, c.backend.name).add(compare(cascaded, ran), offset)
+            climb = self._rung(5, c.backend.name)
+            climb.remark = c.program.remark
+            climb.add(compare(cascaded, ran), offset)
             cascaded = ran
         return cascaded
 
@@ -83,7 +85,15 @@ class Ladder:
         differing, compared = sum(r.cascaded_differing for r in rows), sum(r.compared for r in rows)
         detail = "; ".join(str(v) for v in broken) or "measured, within the budget"
         first = Rung(3, "float", "integers", compared, differing, not broken, detail, self.when, self.candidate.name)
-        return [first, *(climb.result() for _, climb in sorted(self.climbs.items()))]
+        return [first, *(climb.result() for _, climb in sorted(self.climbs.items())), *self._skipped()]
+
+    def _skipped(self) -> list[Rung]:
+        """Rung 5, if the back end made a program that it does not execute."""
+        c = self.candidate
+        if c.program.runs:
+            return []
+        remark = c.program.remark
+        return [Rung(5, "reference", c.backend.name, 0, 0, False, remark, self.when, c.name, skipped=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,7 +67,7 @@ def a_build(added: dict[str, bytes] | None, **fields: Any) -> Any:
     if added is not None:
         backend.export = lambda found: added if found is program else {}
         assert isinstance(backend, Exporter)
-    target = SimpleNamespace(name="chip")
+    target = SimpleNamespace(name="chip", variants={})
     return SimpleNamespace(
         target=target, backend=backend, quantized=Quantized(graph, {}, ()), program=program, history=()
     )

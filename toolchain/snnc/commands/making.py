@@ -18,7 +18,7 @@ from snnc.folder import json_bytes, write_folder
 from snnc.ir import Graph
 from snnc.passes import DEFAULT
 from snnc.passes.base import run_passes
-from snnc.pipeline import GENERIC, Compilation, check_allowed, compile_source, preparation
+from snnc.pipeline import GENERIC, Compilation, check_allowed, check_overflow, compile_source, preparation
 from snnc.report import html, text
 from snnc.sources import open_source
 from snnc.target import Target
@@ -42,6 +42,7 @@ class Choices:
     reset: str | None = None
     decay: str | None = None
     fires: str | None = None
+    overflow: str | None = None
 
     def resolve(self, screen: Screen, registry: Registry) -> Config:
         """The configuration: file, then options; target names are checked before any work."""
@@ -51,9 +52,10 @@ class Choices:
             screen.note(f"using {NAME} of this folder")
         config = load_config(path).override(
             "compile", targets=self.targets or None, weight_bits=self.weight_bits, per_channel=self.per_channel,
-            allow=self.allow or None,
+            allow=self.allow or None, overflow=self.overflow,
         ).override("model", dt=self.dt, reset=self.reset, decay=self.decay, fires=self.fires)  # fmt: skip
         check_allowed(config.compile.allow, registry)
+        check_overflow(config, registry)
         shared = [name for name in config.compile.targets if not registry.target(name)[1].per_channel]
         if config.compile.per_channel and shared:
             screen.note(f"{', '.join(shared)}: one gain per layer; this target has none per channel")

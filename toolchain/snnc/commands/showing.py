@@ -43,6 +43,8 @@ def inspect(screen: Screen, folder: Path, as_json: bool) -> int:
             "digest": graph.digest,
             "steps_behind": graph.depth,
             "nodes": nodes,
+            "registers": account.get("registers", []),
+            "overflows": account.get("overflows", {}),
             "utilization": account["utilization"],
             "tables": account.get("tables", {}),
             "notes": account["notes"],
@@ -94,6 +96,10 @@ def describe_target(found: Target, backend: str) -> dict[str, Any]:
         "formats": {key: str(fmt) for key, fmt in found.formats.items()},
         "limits": {key: asdict(limit) for key, limit in found.limits.items()},
         "allowances": {key: type(step).__doc__ or "" for key, step in found.allowances.items()},
+        "overflows": {
+            word: {k: v for k, v in asdict(c).items() if v != getattr(found.conventions, k)}
+            for word, c in found.variants.items()
+        },
         "rules": [{"rule": rule(c), "manual": introspect.getdoc(c) or ""} for c in found.constraints],
     }
 

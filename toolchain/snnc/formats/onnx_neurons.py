@@ -143,6 +143,7 @@ def _euler_int(node: Neuron, c: Conventions) -> Call:
     current, *u_range = overflow(c.state_bits, c.current_overflow)
     membrane, *v_range = overflow(c.state_bits, c.membrane_overflow)
     register, *word = overflow(c.register_bits, "wrap")
+    drive, *d_range = overflow(c.state_bits, c.drive_overflow) if c.drive_overflow else ("", 0, 0)
     shift = SHIFTS[c.decay_rounding]
 
     def build(e: Emitter) -> Mapping[str, str]:
@@ -158,15 +159,21 @@ def _euler_int(node: Neuron, c: Conventions) -> Call:
             return e.call_one(register, (x,), {"low": word[0], "high": word[1]})
 
         u = e.call_one(current, (added(decayed("u"), "x"),), {"low": "low_u", "high": "high_u"})
-        return _fire(e, node, u, policy(added(decayed("v"), u, "bias")), TensorProto.INT64, policy)
+        if not drive:
+            return _fire(e, node, u, policy(added(decayed("v"), u, "bias")), TensorProto.INT64, policy)
+        driven = e.call_one(drive, (e.op("Add", u, "bias"),), {"low": "low_d", "high": "high_d"})
+        return _fire(e, node, u, policy(added(decayed("v"), driven)), TensorProto.INT64, policy)
 
     attributes = {
         "unit_u": _unit(node.decay_u), "unit_v": _unit(node.decay_v),
         "low_u": u_range[0], "high_u": u_range[1], "low_v": v_range[0], "high_v": v_range[1],
     }  # fmt: skip
-    name = _name("EulerInt64", node, shift, current, membrane)
+    if drive:
+        attributes |= {"low_d": d_range[0], "high_d": d_range[1]}
+    used = (shift, current, *((drive,) if drive else ()), membrane)
+    name = _name("EulerInt64", node, *used)
     params = ("decay_u", "decay_v", "bias", "threshold")
-    return _euler_call(node, name, attributes, params, build, (register, shift, current, membrane))
+    return _euler_call(node, name, attributes, params, build, (register, *used))
 
 
 def _closed_form(node: Neuron, c: Conventions, ring_shift: int) -> Call:

@@ -134,10 +134,10 @@ def _conventions(c: Conventions) -> Iterator[Violation]:
         yield Violation("conventions", "state_frac", str(c.state_frac), f"0 to {MAX_BITS}")
     if c.decay_rounding not in ("toward_zero", "floor", "nearest_even"):
         yield Violation("conventions", "decay_rounding", c.decay_rounding, "toward_zero, floor or nearest_even")
-    for key in ("drive_overflow", "membrane_minimum", "membrane_maximum"):
+    for key in ("membrane_minimum", "membrane_maximum"):
         if getattr(c, key) is not None:
             yield Violation("conventions", key, str(getattr(c, key)), "none in ONNX files")
-    for register in ("accumulator", "current", "membrane"):
+    for register in ("accumulator", "current", "membrane", *(("drive",) if c.drive_overflow else ())):
         policy = getattr(c, f"{register}_overflow")
         bits = c.accumulator_bits if register == "accumulator" else c.state_bits
         if policy not in ("wrap", "wrap_once", "saturate", "saturate_symmetric"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from snnc.ir import (
     Affine,
     Concat,
     Conv,
+    Conventions,
     Delay,
     Fixed,
     FixedGraph,
     Flatten,
     FloatArray,
+    Format,
     Identity,
     Input,
     Network,
@@ -29,6 +31,8 @@ from snnc.ir import (
 from snnc.quantize.signals import sum_of, window_sum
 
 Interval = tuple[FloatArray, FloatArray]
+DRIVE = "u + bias"
+OVERFLOWS = ("accumulator_bits", "accumulator_overflow", "current_overflow", "drive_overflow")
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,11 @@ class Register:
 
     Attributes:
         population: name.
-        quantity: ``x`` (sum of weights of one step, shifted), ``u`` or ``v``.
-        range: what it can ever hold.
-        bits: its width.
-        safe: True if it is proven never to overflow.
+        quantity: ``x`` (sum of weights of one step, shifted), ``u``, ``v``, and ``u + bias`` where it has a register
+            of its own. Split synapses have ``x+`` and ``x-``, in weight units.
+        range: what it can ever hold, if the registers before it hold what they are given.
+        bits: its width, with the sign if it has one.
+        safe: True if it is proven never to overflow, and those before it neither.
     """
 
     population: str
@@ -65,6 +70,11 @@ class Register:
     range: Range
     bits: int
     safe: bool
+
+    @property
+    def name(self) -> str:
+        """``lif1.u of 24 bits``."""
+        return f"{self.population}.{self.quantity} of {self.bits} bits"
 
 
 def ranges(network: Network) -> dict[tuple[str, str], Range]:
@@ -95,6 +105,8 @@ def ranges(network: Network) -> dict[tuple[str, str], Range]:
 
 def _sent(node: Node) -> tuple[float, float]:
     """Smallest and largest number that a population sends."""
+    if isinstance(node, Neuron) and node.output != "binary":
+        return (-1.0, 1.0) if node.output == "ternary" else (-math.inf, math.inf)
     if not isinstance(node, Input) or node.encoding != "direct":
         return 0.0, 1.0
     if isinstance(node.unit, Fixed):
@@ -103,13 +115,61 @@ def _sent(node: Node) -> tuple[float, float]:
 
 
 def registers(graph: FixedGraph) -> tuple[Register, ...]:
-    """Every register of every population with its worst case, so that a report can say what is proven."""
+    """Every register of every population with its worst case, so that a report can say what is proven.
+
+    Under ``closed_form`` only the sums of weights: u and v there lose bits by ``floor``, which no bound here covers.
+    """
     c = graph.conventions
-    widths = {"x": c.accumulator_bits, "u": c.state_bits, "v": c.state_bits}
-    return tuple(
-        Register(population, quantity, span, widths[quantity], span.peak <= (1 << (widths[quantity] - 1)) - 1)
-        for (population, quantity), span in ranges(graph).items()
-    )
+    if c.synapse == "split":
+        return tuple(_split(graph))
+    widths = {"x": c.accumulator_bits, "u": c.state_bits, DRIVE: c.state_bits, "v": c.state_bits}
+    if c.drive_overflow is None:
+        del widths[DRIVE]
+    found, known = [], ranges(graph)
+    for node in graph.neurons:
+        safe = True
+        for quantity, bits in widths.items():
+            span = known[node.name, quantity]
+            safe = safe and span.peak <= (1 << (bits - 1)) - 1
+            found.append(Register(node.name, quantity, span, bits, safe))
+    return tuple(found)
+
+
+def _split(graph: FixedGraph) -> Iterator[Register]:
+    """The excitatory and the inhibitory sum of every population, unsigned, in units of its weights."""
+    for sign, name in ((1, "x+"), (-1, "x-")):
+        nodes = tuple(_one_sign(node, sign) for node in graph.nodes)
+        known = ranges(replace(graph, nodes=nodes, conventions=replace(graph.conventions, state_frac=0)))
+        bits = graph.conventions.accumulator_bits
+        for node in graph.neurons:
+            span = known[node.name, "x"]
+            yield Register(node.name, name, span, bits, span.peak <= (1 << bits) - 1)
+
+
+def _one_sign(node: Node, sign: int) -> Node:
+    """Magnitudes of the weights of one sign, as plain integers."""
+    if not isinstance(node, (Affine, Conv)) or not isinstance(node.weight, Fixed):
+        return node
+    raw = np.maximum(sign * node.weight.raw, 0)
+    return replace(node, weight=Fixed(raw, Format(40, 0)))
+
+
+def unproven(graph: FixedGraph, other: Conventions) -> tuple[Register, ...]:
+    """Registers that keep a graph's conventions and others from being the same; none is a proof that they are.
+
+    Args:
+        graph: integers, with their conventions.
+        other: conventions that differ at most in the width and the overflow of x and in the overflow of u and u + bias.
+
+    Returns:
+        Every register beyond which the two differ and which some input may overflow under either.
+    """
+    same = {key: getattr(graph.conventions, key) for key in OVERFLOWS}
+    sides = [registers(graph), registers(replace(graph, conventions=other))]
+    if replace(other, **same) != graph.conventions:
+        return tuple(dict.fromkeys(register for side in sides for register in side))
+    # v overflows alike under both, so that it needs no proof.
+    return tuple(dict.fromkeys(r for side in sides for r in side if r.quantity != "v" and not r.safe))
 
 
 def _known(network: Network, outputs: Mapping[str, Interval], name: str) -> Interval:
@@ -195,5 +255,6 @@ def _neuron(node: Neuron, x: Interval, frac: int | None) -> dict[str, Range]:
     return {
         "x": Range(float(np.min(x[0])), float(np.max(x[1]))),
         "u": Range(float(np.min(u_low)), float(np.max(u_high))),
+        DRIVE: Range(float(np.min(push_low)), float(np.max(push_high))),
         "v": Range(float(np.min(bottom)), float(np.max(top))),
     }

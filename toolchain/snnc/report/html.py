@@ -98,7 +98,7 @@ def _head(data: PageData) -> str:
     else:
         lines = "".join(f"<li>{text(line)}</li>" for line in words.failures(found))
         verdict = f'<p class="verdict fail">FAIL</p><ul class="failures">{lines}</ul>'
-    remarks = [words.worst_line(found), *words.approximations(found)]
+    remarks = [words.worst_line(found), *words.approximations(found), *words.remarks(found)]
     tail = "".join(f'<p class="lead">{text(line[:1].upper() + line[1:])}.</p>' for line in remarks if line)
     return f'<h1>{text(data.title)}</h1>{verdict}<p class="lead">{text(count)}</p>{tail}'
 

@@ -18,8 +18,10 @@ def junit_bytes(evidence: Evidence, name: str = "snnc") -> bytes:
         name: name of the suite.
     """
     results = evidence.budget_results
-    skipped = sum(not result.applies for result in results)
-    failed = sum(not rung.passed for rung in evidence.rungs) + sum(not result.passed for result in results)
+    skipped = sum(not result.applies for result in results) + sum(rung.skipped for rung in evidence.rungs)
+    failed = sum(not (rung.passed or rung.skipped) for rung in evidence.rungs) + sum(
+        not result.passed for result in results
+    )
     counts = {
         "tests": str(len(evidence.rungs) + len(results)),
         "failures": str(failed),
@@ -50,7 +52,9 @@ def _rung(suite: ET.Element, rung: Rung, taken: dict[str, int]) -> None:
     taken[name] = taken.get(name, 0) + 1
     again = f" #{taken[name]}" if taken[name] > 1 else ""
     case = _case(suite, f"snnc.{rung.when}", name + again)
-    if not rung.passed:
+    if rung.skipped:
+        ET.SubElement(case, "skipped", {"message": _clean(rung.detail)})
+    elif not rung.passed:
         message = f"{rung.count}{': ' if rung.detail else ''}{rung.detail}"
         ET.SubElement(case, "failure", {"type": "NotEquivalent", "message": _clean(message)}).text = _clean(message)
     elif rung.detail:

@@ -37,7 +37,14 @@ def _target(target: Mapping[str, Any]) -> list[str]:
             *(f"- `--allow {key}`: {_flat(text)}" for key, text in target["allowances"].items()),
             "",
         ]
+    if target["overflows"]:
+        parts += ["### Readings of its registers\n", *map(_reading, target["overflows"].items()), ""]
     return [*parts, "### Rules\n", *(_rule(entry["manual"]) for entry in target["rules"]), ""]
+
+
+def _reading(entry: tuple[str, Mapping[str, Any]]) -> str:
+    changes = ", ".join(f"{key} {value}" for key, value in entry[1].items())
+    return f"- `--overflow {entry[0]}`: {changes or 'as above'}"
 
 
 def _rule(manual: str) -> str:

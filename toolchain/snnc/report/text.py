@@ -132,7 +132,10 @@ def own_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object
 def verdict_line(evidence: Evidence) -> Text:
     """The result in one line, and below it what failed."""
     if evidence.passed:
-        return Text(f"PASS: {len(evidence.rungs)} rungs climbed, the budget is kept", style="bold green")
+        climbed = sum(not rung.skipped for rung in evidence.rungs)
+        skipped = len(evidence.rungs) - climbed
+        count = f"{climbed} rungs climbed{f', {skipped} skipped' if skipped else ''}"
+        return Text(f"PASS: {count}, the budget is kept", style="bold green")
     lines = ["FAIL", *(f"  - {line}" for line in words.failures(evidence))]
     return Text("\n".join(lines), style="bold red")
 
@@ -147,7 +150,7 @@ def evidence_parts(evidence: Evidence) -> list[RenderableType]:
     worst = words.worst_line(evidence)
     if worst:
         parts.append(Text(worst))
-    parts += [Text(line, style="yellow") for line in words.approximations(evidence)]
+    parts += [Text(line, style="yellow") for line in (*words.approximations(evidence), *words.remarks(evidence))]
     return [*parts, verdict_line(evidence)]
 
 
@@ -221,6 +224,7 @@ def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
         if used[target]:
             parts.append(utilization_table(used))
         parts += [own_table(title, t["columns"], t["rows"]) for title, t in found.get("tables", {}).items()]
+        parts += register_parts(found.get("registers", ()), found.get("overflows", {}))
         changed = [n for n in found.get("notes", ()) if n["clipped"] or n["zeroed"] or n["rounded"]]
         keys = ("node", "quantity", "format", "count", "clipped", "zeroed", "rounded")
         lines = [(*(n[key] for key in keys), words.number(n["worst"], 3)) for n in changed]
@@ -230,6 +234,30 @@ def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
     files = [(name, str(value)[:16]) for name, value in report["files"].items()]
     parts.append(simple_table(("file", "sha256"), files, "Files"))
     return parts
+
+
+def register_parts(
+    registers: Sequence[Mapping[str, Any]], overflows: Mapping[str, Mapping[str, Any]]
+) -> list[RenderableType]:
+    """Bounds of registers, and whether other readings of the chip's registers give the same spikes and states."""
+    if not registers:
+        return []
+    rows = [
+        (r["population"], r["quantity"], bound(r["low"]), bound(r["high"]), r["bits"], "safe" if r["safe"] else "open")
+        for r in registers
+    ]
+    headers = ("population", "register", "lowest", "highest", "bits", "overflow")
+    parts: list[RenderableType] = [simple_table(headers, rows, "What registers can hold, for any input", "llrrr")]
+    for name, found in overflows.items():
+        end = "; ".join(found["open"])
+        proof = "proven to compute the same for any input" if not end else f"not proven to compute the same: {end}"
+        parts.append(Text(f"--overflow {name}: {'in use' if found['used'] else proof}"))
+    return parts
+
+
+def bound(value: float | None) -> str:
+    """A bound; None is none."""
+    return "none" if value is None else f"{value:,.0f}"
 
 
 def target_parts(report: Mapping[str, Any]) -> list[RenderableType]:

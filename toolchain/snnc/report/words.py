@@ -70,7 +70,9 @@ def verdict(passed: bool) -> str:
 
 
 def outcome(rung: Rung) -> str:
-    """``pass``, ``FAIL``, or ``approximated (1.25 %)`` for a pass that may change spikes and did."""
+    """``pass``, ``FAIL``, ``skipped``, or ``approximated (1.25 %)`` for a pass that may change spikes and did."""
+    if rung.skipped:
+        return "skipped"
     if rung.passed and rung.rung == 2 and rung.differing:
         return f"approximated ({share(rung.differing, rung.compared)})"
     return verdict(rung.passed)
@@ -91,14 +93,22 @@ def rungs_of(rungs: Sequence[Rung], target: str) -> str:
     """Which rungs passed and which did not for one target: ``3, 4, 5 pass`` or ``3, 4 pass; 5 FAIL``."""
     states: dict[int, bool] = {}
     for rung in rungs:
-        if rung.target == target:
+        if rung.target == target and not rung.skipped:
             states[rung.rung] = states.get(rung.rung, True) and rung.passed
     groups = [
         f"{', '.join(str(n) for n in sorted(states) if states[n] is passed)} {verdict(passed)}"
         for passed in (True, False)
         if passed in states.values()
     ]
+    left = sorted({rung.rung for rung in rungs if rung.target == target and rung.skipped})
+    groups += [f"{', '.join(map(str, left))} skipped"] if left else []
     return "; ".join(groups) or NONE
+
+
+def remarks(evidence: Evidence) -> list[str]:
+    """One sentence per rung that was skipped and per executor that has something to say."""
+    found = (r for r in evidence.rungs if r.rung == 5 and (r.skipped or (r.passed and r.detail)))
+    return [f"{r.title} [{r.target}] {'skipped: ' if r.skipped else ''}{r.detail}" for r in found]
 
 
 ACCURACY_HEADERS = ("network", "accuracy", "points", "unlike float", "unlike reference", "rungs")
@@ -234,4 +244,8 @@ def worst_line(evidence: Evidence) -> str:
 def failures(evidence: Evidence) -> list[str]:
     """One line per failed rung and broken demand; says so if no rung was climbed."""
     lines = [str(violation) for violation in evidence.violations]
-    return lines if evidence.rungs else ["no rung was climbed, so nothing is proven", *lines]
+    return (
+        lines
+        if any(not rung.skipped for rung in evidence.rungs)
+        else ["no rung was climbed, so nothing is proven", *lines]
+    )
