@@ -96,14 +96,20 @@ class PlasticRow:
         self.time, self.trace = (int(x) for x in row.plastic[:2].astype(np.int64))
 
     def arrive(self, rule: Rule, posts: Posts, ring: Ring, time: int) -> None:
-        """A pre spike: catches up with the post spikes since the last one, then adds the new weights to the ring."""
+        """A pre spike: catches up with the post spikes since the last one, then adds the new weights to the ring.
+
+        A delay of 2**D is stored as 0. The program learns by it as if it were 0, and never adds such a weight to the
+        ring: it drops what has no delay left, and unlike for static synapses 0 is no exception.
+        """
         last_time, last_trace = self.time, self.trace
         kept = looked_up(rule.plus, np.array(time - last_time))
         self.time, self.trace = time, int(arith.int16(arith.stdp_mul(last_trace, kept) + FULL_TRACE))
         shift = np.asarray(rule.shift)[self.receptor]
         weight = self._caught_up(rule, posts, arith.w32(self.weight << shift), time, last_time, last_trace)
         self.weight = (weight >> shift) & 0xFFFF
-        ring.put((time + self.delay) % ring.slots, self.receptor, self.neuron, self.weight)
+        heard = self.delay != 0
+        slot = (time + self.delay) % ring.slots
+        ring.put(slot[heard], self.receptor[heard], self.neuron[heard], self.weight[heard])
 
     def _caught_up(
         self, rule: Rule, posts: Posts, weight: IntArray, time: int, last_time: int, last_trace: int
