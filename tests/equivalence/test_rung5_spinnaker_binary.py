@@ -33,6 +33,7 @@ from snnc_spinnaker.network import Projection
 from snnc_spinnaker.quantize import ACCUM
 from snnc_spinnaker.rows import Row
 from snnc_spinnaker.stdp import PlasticRow, Posts, Rule
+from snnc_spinnaker.stdp_config import Pair, device_rule
 from snnc_spinnaker.target import SPINNAKER1
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -252,11 +253,6 @@ def stdp_net(rng: np.random.Generator, delay: int = 3) -> tuple[Program, Any, in
     return program, x, next(n for n, p in enumerate(program.data.projections) if p.source == "h")
 
 
-def table(tau: float) -> Any:
-    size = int(np.ceil(tau * np.log(2048)))
-    return np.floor(2048 * np.exp(-np.arange(size + size % 2) / tau)).astype(np.int64)
-
-
 class Half:
     """One core of the learning network in our emulator: its neurons, static rows and plastic rows."""
 
@@ -303,8 +299,8 @@ def learned(program: Program, x: Any, learning: int, kind: Literal["additive", "
     assert names == {f"IF_curr_exp_stdp_mad_pair_{kind}.aplx"}
     board = Board(spec, Router(spec))
     recorded = board.run({"in": emitted})["h"]
-    bounds = np.rint(np.array([[0.0, w_max, a_plus, a_minus]] * 2) * 32768).astype(np.int64)
-    rule = Rule(kind, table(5.0), table(8.0), bounds, (population.ring_shift,) * 2)
+    pair = Pair(kind, 5.0, 8.0, 0.0, w_max, **{"absolute" if kind == "additive" else "relative": (a_plus, a_minus)})
+    rule = device_rule(pair, population.ring_shift, program.data.projections[learning].links.weight)
     halves = [Half(program, learning, rule, 0, 256), Half(program, learning, rule, 256, 280)]
     return emitted, board, recorded, halves
 
