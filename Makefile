@@ -7,7 +7,7 @@ OUT    := out
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint type test equivalence golden bench ci clean
+.PHONY: help setup demo lint type test equivalence nightly golden bench ci clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -41,6 +41,9 @@ test: $(STAMP)  ## every test; prints what is skipped and why
 
 equivalence: $(STAMP)  ## the ladder only: rungs 1 to 5
 	$(BIN)/pytest tests/equivalence
+
+nightly: $(STAMP)  ## many random nets on SpiNNaker's release programs, other ones each time
+	SNNC_NIGHTLY=1 $(BIN)/pytest tests/equivalence/test_spinnaker_binary_random.py
 
 golden: $(STAMP)  ## rung 6 only: vectors from other people's code
 	$(BIN)/pytest tests/golden
