@@ -34,7 +34,8 @@ def lower(graph: FixedGraph, target: Target) -> Program:
 
     The payload holds, per population, ``du dv vth bias_mant bias_exp`` (Loihi 2: the fields of
     :class:`snnc_loihi.microcode.Microcode`) and, per connection, ``w weight_exp num_weight_bits mixed delay``; the
-    weights are Lava's (a weight of n bits has its low bits cleared).
+    weights are Lava's (a weight of n bits has its low bits cleared). Layers that the host computes have
+    ``host_bias host_down host_exponent`` (see :class:`snnc_loihi.plan.Host`); their weights are those of the graph.
 
     Raises:
         UnsupportedError: with every value that a register, a synapse or Lava's model of them does not take.
@@ -91,6 +92,10 @@ def _payload(plan: Plan) -> dict[str, npt.NDArray[Any]]:
         arrays[f"{synapses.name}.num_weight_bits"] = np.array(synapses.weight_bits, dtype=np.int32)
         arrays[f"{synapses.name}.mixed"] = np.array(synapses.mixed, dtype=np.int32)
         arrays[f"{synapses.name}.delay"] = np.array(synapses.delay, dtype=np.int32)
+    for host in plan.hosts:
+        arrays[f"{host.name}.host_bias"] = host.bias
+        arrays[f"{host.name}.host_down"] = np.array(host.down, dtype=np.int32)
+        arrays[f"{host.name}.host_exponent"] = np.array(host.exponent, dtype=np.int32)
     return arrays
 
 

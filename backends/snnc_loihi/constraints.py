@@ -25,6 +25,7 @@ from snnc.ir import (
     Pool,
     Readout,
 )  # fmt: skip
+from snnc.quantize import host
 from snnc.quantize.base import retime
 from snnc.target import Target
 from snnc_loihi.constraints_neuron import NEURON_CONSTRAINTS, span
@@ -66,15 +67,15 @@ def sum_pooling(graph: Graph, target: Target) -> Iterator[Violation]:
 
 
 def spiking_input(graph: Graph, target: Target) -> Iterator[Violation]:
-    """The input is spikes, 0 or 1 in each step.
+    """The input is spikes, or values that stay the same for a whole sample and drive neurons as their bias.
 
-    Axons carry no analog value, and values that stay the same for a whole sample are not programmed as a bias yet.
-    Encode values as spikes before the network, by rate or by time, or let the host compute the first layer.
+    Axons carry no analog value. If the values do not change within a sample, the host computes the first weights once
+    and programs the sums, rounded to a mantissa of 12 bits and sign times 2**0 to 2**7, as biases. So every set of
+    weights behind the values leads straight into one layer of neurons, which has no synaptic current (decay_u = 0):
+    a bias is added to the membrane. Values that change are refused when they are run or calibrated with; encode them
+    as spikes, by rate or by time.
     """
-    for node in graph.nodes:
-        if isinstance(node, Input) and node.encoding == "direct":
-            fix = "Encode the values as spikes, or compute the first layer on the host and send its spikes."
-            yield Violation(node.name, "input", "analog values (direct)", "spikes", fix)
+    yield from host.violations(graph)
 
 
 def bias_on_neurons(graph: Graph, target: Target) -> Iterator[Violation]:

@@ -25,11 +25,13 @@ CONNECTION = ("name", "source", "target", "kind", "delay", "weight_exp", "weight
 def script_files(plan: Plan, target: str) -> dict[str, bytes]:
     """The script and its data; none for a network with neurons that Lava itself does not have (Loihi 2 programs).
 
+    None for analog input either: the script plays spikes and programs no biases.
+
     Args:
         plan: the processes.
         target: for which they were made.
     """
-    if not all(_is_plain(one) for one in plan.populations):
+    if plan.hosts or not all(_is_plain(one) for one in plan.populations):
         return {}
     network = {
         "target": target,

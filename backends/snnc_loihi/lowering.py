@@ -10,10 +10,11 @@ import numpy as np
 from snnc.errors import UnsupportedError, Violation
 from snnc.ir import Add, Affine, Concat, Conv, Delay, Fixed, FixedGraph, Flatten, Identity, Input, Neuron, Pool, Readout
 from snnc_loihi import grid
+from snnc_loihi.host import host_of, is_hosted, stray_values
 from snnc_loihi.neurons import population
 from snnc_loihi.neurons2 import programmed
 from snnc_loihi.paths import Path, compose, paths_into, weighted
-from snnc_loihi.plan import Kind, Plan, Population, Source, Synapses, Window
+from snnc_loihi.plan import Host, Kind, Plan, Population, Source, Synapses, Window
 from snnc_loihi.windows import is_exact, is_faster, kernel_of, window_of
 
 MAX_DELAY = 62
@@ -33,6 +34,7 @@ def plan_of(graph: FixedGraph, target: str = "") -> Plan:
     found = list(_node_violations(graph))
     populations: list[Population] = []
     synapses: list[Synapses] = []
+    hosts: list[Host] = []
     for node in graph.neurons:
         build = programmed if target == "loihi2" else population
         built, broken = build(node, graph.latency.get(node.name, 0))
@@ -41,19 +43,29 @@ def plan_of(graph: FixedGraph, target: str = "") -> Plan:
             populations.append(built)
     if not found:
         for path in (p for node in graph.neurons for p in paths_into(graph, node.name)):
-            one = _synapses(graph, path)
-            if isinstance(one, Violation):
-                found.append(one)
-            else:
+            one, broken = host_of(graph, path, target) if is_hosted(graph, path) else _synapses(graph, path)
+            found += broken
+            if isinstance(one, Host):
+                hosts.append(one)
+            elif one is not None:
                 synapses.append(one)
+    found += _shared(hosts)
     if found:
         raise UnsupportedError(f"these integers do not run on {target}", violations=tuple(found))
     sources = tuple(
         Source(node.name, node.shape, graph.latency.get(node.name, 0), node.encoding == "constant")
         for node in graph.nodes
-        if isinstance(node, Input)
+        if isinstance(node, Input) and node.encoding != "direct"
     )
-    return Plan(sources, tuple(populations), tuple(_named(synapses)), graph.depth)
+    exponents = {host.path.target: host.exponent for host in hosts}
+    cells = tuple(replace(p, bias_exp=exponents.get(p.name, p.bias_exp)) for p in populations)
+    return Plan(sources, cells, tuple(_named(synapses)), graph.depth, tuple(hosts))
+
+
+def _shared(hosts: list[Host]) -> list[Violation]:
+    count = Counter(host.path.target for host in hosts)
+    fix = "Join the weights."
+    return [Violation(name, "bias", f"{n} sums of the host", "one", fix) for name, n in count.items() if n > 1]
 
 
 def _node_violations(graph: FixedGraph) -> list[Violation]:
@@ -64,19 +76,21 @@ def _node_violations(graph: FixedGraph) -> list[Violation]:
             found.append(Violation(node.name, "node type", node.kind, "a sum of weighted spikes into a neuron"))
         elif isinstance(node, Pool) and node.pooling != "sum":
             found.append(Violation(node.name, "pooling", node.pooling, "sum"))
-        elif isinstance(node, (Affine, Conv)) and isinstance(node.bias, Fixed) and np.any(node.bias.raw):
+        elif isinstance(node, (Affine, Conv)) and _is_biased(node):
             fix = "Move it to the neurons (pass move-bias) or carry it by a constant input (pass bias-to-source)."
             found.append(Violation(node.name, "bias", "on the weights", "on the neurons", fix))
-        elif isinstance(node, Input) and node.encoding == "direct":
-            found.append(Violation(node.name, "input", "analog values", "spikes", "Encode the values as spikes."))
     return found
 
 
-def _synapses(graph: FixedGraph, path: Path) -> Synapses | Violation:
-    """The connection process of one path."""
-    broken = _path_violation(graph, path)
+def _is_biased(node: Affine | Conv) -> bool:
+    return node.host is None and isinstance(node.bias, Fixed) and bool(np.any(node.bias.raw))
+
+
+def _synapses(graph: FixedGraph, path: Path) -> tuple[Synapses | None, tuple[Violation, ...]]:
+    """The connection process of one path, or why it is none."""
+    broken = stray_values(graph, path) or _path_violation(graph, path)
     if broken is not None:
-        return broken
+        return None, (broken,)
     node = weighted(graph, path)[0]
     weight = node.weight
     assert isinstance(weight, Fixed)
@@ -92,11 +106,13 @@ def _synapses(graph: FixedGraph, path: Path) -> Synapses | Violation:
         allowed = "-256 to 254 in steps of 2 (0 to 255 in steps of 1), times one power of two up to 2**7"
         fix = "Pooling windows that overlap add weights up; use fewer weight bits or windows that do not overlap."
         found = grid.describe(matrix, shift)
-        return Violation(node.name, f"weights from {path.source} to {path.target}", found, allowed, fix)
+        name = f"weights from {path.source} to {path.target}"
+        return None, (Violation(node.name, name, found, allowed, fix),)
     lag = path.delay - graph.latency.get(path.target, 0) + graph.latency.get(path.source, 0)
-    return Synapses(
+    made = Synapses(
         node.name, path.source, path.target, kind, path.delay, lag, code.w, code.exponent, code.bits, code.mixed, window
     )
+    return made, ()
 
 
 def _path_violation(graph: FixedGraph, path: Path) -> Violation | None:

@@ -91,11 +91,17 @@ def compose(graph: FixedGraph, path: Path) -> tuple[IntArray, int]:
         x: FloatArray = np.zeros((count, size))
         x[np.arange(count), start + np.arange(count)] = 1
         x = x.reshape(count, *shape)
-        for name, slot in path.hops:
-            x = _push(graph, graph[name], slot, x)
+        x = through(graph, path, x)
         columns.append(x.reshape(count, -1).astype(np.int64))
     shift = -sum(_fixed(node.weight).format.frac for node in weighted(graph, path))
     return np.ascontiguousarray(np.concatenate(columns).T), shift + graph.conventions.state_frac
+
+
+def through(graph: FixedGraph, path: Path, x: FloatArray) -> FloatArray:
+    """Numbers [batch, *shape of the source] times the raw weights of a path; whole ones below 2**53 stay exact."""
+    for name, slot in path.hops:
+        x = _push(graph, graph[name], slot, x)
+    return x
 
 
 def _fixed(value: Any) -> Fixed:

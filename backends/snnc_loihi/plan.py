@@ -8,6 +8,7 @@ from typing import Literal
 
 from snnc.ir import IntArray
 from snnc_loihi.microcode import Microcode
+from snnc_loihi.paths import Path
 
 Kind = Literal["dense", "delay", "conv"]
 UNIT_BITS = 6
@@ -108,18 +109,43 @@ class Synapses:
 
 
 @dataclass(frozen=True, eq=False)
+class Host:
+    """A first layer that the host computes: once per sample it programs the sums as the biases of a population.
+
+    The mantissa is ``(sum of raw weights + bias) / 2**down``, ties to even, clipped to ``top``; it counts 2**exponent.
+
+    Attributes:
+        name: of the weights.
+        path: from the input through the weights to the population.
+        bias: (size of the population,).
+        down: may be negative.
+        top: largest magnitude of a mantissa.
+        exponent: bias exponent of the population.
+    """
+
+    name: str
+    path: Path
+    bias: IntArray
+    down: int
+    top: int
+    exponent: int
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """All processes of one network.
 
     Attributes:
         sources, populations, synapses: the processes.
         depth: device steps beyond the logical ones.
+        hosts: what the host computes of analog input; that input is no source.
     """
 
     sources: tuple[Source, ...]
     populations: tuple[Population, ...]
     synapses: tuple[Synapses, ...]
     depth: int
+    hosts: tuple[Host, ...] = ()
 
     def population(self, name: str) -> Population | Source:
         """The population or source of this name."""

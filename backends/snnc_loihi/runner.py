@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import TraceError
-from snnc.ir import FixedGraph
+from snnc.ir import FixedGraph, IntArray
 from snnc.trace import Probes, Trace
 from snnc_loihi import compat
 from snnc_loihi.copies import copies_that_pay, widened
+from snnc_loihi.host import programs
 from snnc_loihi.plan import Plan
 from snnc_loihi.timeline import Timeline
 
@@ -31,7 +32,7 @@ def run_plan(plan: Plan, graph: FixedGraph, spikes: npt.NDArray[Any], probes: Pr
     Args:
         plan: the processes.
         graph: what they were made of.
-        spikes: [B, T, *shape], 0 or 1.
+        spikes: [B, T, *shape], 0 or 1; or analog values that do not change within a sample.
         probes: what to record.
 
     Returns:
@@ -40,16 +41,21 @@ def run_plan(plan: Plan, graph: FixedGraph, spikes: npt.NDArray[Any], probes: Pr
 
     Raises:
         TraceError: the input has the wrong shape.
+        UnsupportedError: analog values change within a sample.
         SnncError: Lava is missing or one of its processes failed.
     """
     inputs = graph.inputs
     if len(inputs) != 1 or spikes.ndim < 2 or spikes.shape[2:] != inputs[0].shape:
         allowed = f"[B, T, *{inputs[0].shape}]" if len(inputs) == 1 else f"one input, not {len(inputs)}"
         raise TraceError(f"input shape is {spikes.shape}, allowed is {allowed}")
-    if not np.all((spikes == 0) | (spikes == 1)):
+    programmed: Mapping[str, IntArray] = {}
+    if inputs[0].encoding == "direct":
+        programmed = programs(plan, graph, spikes)
+        spikes = np.zeros(spikes.shape, dtype=np.int8)
+    elif not np.all((spikes == 0) | (spikes == 1)):
         raise TraceError("Lava's binary synapses take 0 or 1")
     states = frozenset(p.name for p in plan.populations if probes.wants_states(p.name))
-    trace = _Collected(plan, spikes, probes, states)
+    trace = _Collected(plan, spikes, probes, states, programmed)
     again = np.concatenate([trace.add(group, WORK) for group in _groups(plan, spikes, states)])
     waiting = again
     while waiting.size:
@@ -72,8 +78,15 @@ def _groups(plan: Plan, spikes: npt.NDArray[Any], states: frozenset[str]) -> Ite
 class _Collected:
     """Arrays of a trace, filled sample by sample."""
 
-    def __init__(self, plan: Plan, spikes: npt.NDArray[Any], probes: Probes, states: frozenset[str]) -> None:
-        self.plan, self.given, self.wanted = plan, spikes, states
+    def __init__(
+        self,
+        plan: Plan,
+        spikes: npt.NDArray[Any],
+        probes: Probes,
+        states: frozenset[str],
+        programmed: Mapping[str, IntArray],
+    ) -> None:
+        self.plan, self.given, self.wanted, self.programmed = plan, spikes, states, programmed
         lead = spikes.shape[:2]
         self.spikes: dict[str, npt.NDArray[np.int8]] = {}
         for source in plan.sources:
@@ -106,8 +119,9 @@ class _Collected:
         given = np.zeros((slots * copies, *self.given.shape[1:]), dtype=np.int8)
         given[: len(samples)] = self.given[samples]
         played = given.reshape(slots, copies, *given.shape[1:]).swapaxes(1, 2)
+        biases = {name: _rows(table[samples], slots, copies) for name, table in self.programmed.items()}
         with compat.quiet():
-            recorded = simulate(wide, timeline, played, self.wanted)
+            recorded = simulate(wide, timeline, played, self.wanted, biases=biases)
 
         def cut(name: str, key: str, latency: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
             found = timeline.cut(recorded[name][key], latency, (copies, *shape)).swapaxes(1, 2)
@@ -120,3 +134,10 @@ class _Collected:
                 self.states[one.name, key][samples] = cut(one.name, key, one.latency, one.shape)
         clean = timeline.clean(self.plan, {name: found["s"] for name, found in recorded.items()}, copies)
         return samples[~clean.reshape(-1)[: len(samples)]]
+
+
+def _rows(table: IntArray, slots: int, copies: int) -> IntArray:
+    """Biases [samples, size] as one row for each slot, copies side by side: [slots, copies * size]."""
+    full = np.zeros((slots * copies, table.shape[1]), dtype=np.int64)
+    full[: len(table)] = table
+    return full.reshape(slots, -1)

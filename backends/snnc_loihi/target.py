@@ -40,6 +40,8 @@ PROFILE = ShiftProfile(
     per_channel=False,
     fires=("gt",),
     linear_bias=False,
+    direct_bits=12,
+    host=True,
     # Every simulator agrees while the sum of one step stays in 21 bits and sign; beyond, nengo-loihi (compared with
     # the chip) wraps and Lava does not.
     accumulator_peak=(1 << 21) - 1,

@@ -33,6 +33,8 @@ PROFILE = ShiftProfile(
     bias=Format(24, 0, overflow="saturate_symmetric"),
     per_channel=True,
     linear_bias=False,
+    direct_bits=12,
+    host=True,
     # Not published for Loihi 2; what every simulator of Loihi 1 agrees on is kept.
     accumulator_peak=(1 << 21) - 1,
 )

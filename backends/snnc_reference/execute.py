@@ -31,7 +31,7 @@ from snnc.ir import (
     to_fixed,
 )  # fmt: skip
 from snnc.trace import Probes, Trace
-from snnc_reference import linear, populations
+from snnc_reference import host, linear, populations
 from snnc_reference.refusals import refusals
 
 __all__ = ["Run", "execute", "refusals"]
@@ -112,6 +112,8 @@ class Run:
         found: list[Array] = []
         for edge in self.network.incoming(node.name):
             t = step - edge.delay
+            if self._is_host(edge.source):
+                continue
             if edge.source in self.forced:
                 t -= self.latency.get(edge.source, 0)
                 if 0 <= t < self.steps:
@@ -142,6 +144,18 @@ class Run:
             return x.reshape(*x.shape[:lead], -1)
         return x
 
+    def _is_host(self, name: str) -> bool:
+        node = self.network[name]
+        return isinstance(node, (Affine, Conv)) and node.host is not None
+
+    def _driven(self, node: Node, step: int) -> Array | int:
+        """What the host adds to v: nothing before the population's first step."""
+        if step < self.latency.get(node.name, 0):
+            return 0
+        into = (edge for edge in self.network.incoming(node.name) if self._is_host(edge.source))
+        sent = (self.history[edge.source].get(step - edge.delay, 0) for edge in into)
+        return sum(sent, 0)
+
     def _concat(self, node: Concat, step: int) -> Array:
         parts: list[Array] = []
         for edge in self.network.incoming(node.name):
@@ -166,6 +180,8 @@ class Run:
         weight = node.weight.raw if isinstance(node.weight, Fixed) else node.weight
         if not self.split:
             y = self._product(node, x, weight)
+            if node.host is not None:
+                return host.drive(node, y, self.conventions.state_frac)
             if isinstance(node.weight, Fixed):
                 y = _to_unit(y, node.weight.format.frac, self.conventions.state_frac)
             return y + self._bias(node, y.ndim) if node.bias is not None else y
@@ -188,7 +204,9 @@ class Run:
             self.state[node.name] = populations.start(node, self.rules, self.batch)
         if (node.name, "x") in self.added:
             x = x + self.added[node.name, "x"][:, step]
-        drive = self.added[node.name, "drive"][:, step] if (node.name, "drive") in self.added else 0
+        drive = self._driven(node, step)
+        if (node.name, "drive") in self.added:
+            drive = drive + self.added[node.name, "drive"][:, step]
         before, shift = self.state[node.name], self.shift.get(node.name, 0)
         state = populations.step(node, self.rules, before, x, drive, shift)
         self.state[node.name] = state

@@ -29,6 +29,7 @@ from snnc.ir import (
     Sigma,
     SigmaDelta,
 )  # fmt: skip
+from snnc_reference import host
 
 LAYERS = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Scale, Delay, Neuron, Readout)
 INTEGER_ONLY = (Atrlif, Sigma, Delta, SigmaDelta)
@@ -52,6 +53,8 @@ def refusals(network: Network) -> tuple[Violation, ...]:
             found.append(Violation(node.name, "pooling", "avg", "sum or max", "Run the pass average-to-sum."))
         elif isinstance(node, Neuron):
             found += _neuron_refusals(node, network)
+        elif isinstance(node, (Affine, Conv)):
+            found += host.refusals(node, network)
     return tuple(found)
 
 

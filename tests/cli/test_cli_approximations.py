@@ -23,6 +23,7 @@ def example():
 """
 SPIKES = '{"spikes": (rng.random((4, 9, 8)) < 0.6).astype(np.int8)}'
 VALUES = '{"values": rng.normal(0.3, 0.8, (4, 9, 8))}'
+HELD = '{"values": np.repeat(rng.normal(0.3, 0.8, (4, 1, 8)), 9, axis=1)}'
 
 
 def model(folder: Path, example: str) -> Path:
@@ -48,7 +49,7 @@ def test_a_hard_reset_is_refused_unless_allowed_and_then_counted(snnc: Any, tmp_
     assert "approximated (" in page
 
 
-def test_analog_values_become_integers_everywhere_but_on_chips(snnc: Any, tmp_path: Path) -> None:
+def test_analog_values_become_integers_but_chips_need_them_held(snnc: Any, tmp_path: Path) -> None:
     path, folder = model(tmp_path, VALUES), tmp_path / "out"
     ran = snnc("compile", path, "-o", folder)
     assert ran.code == 0, ran.err
@@ -57,4 +58,13 @@ def test_analog_values_become_integers_everywhere_but_on_chips(snnc: Any, tmp_pa
     assert rungs[3]["differing"] < 0.05 * rungs[3]["compared"]
     refused = snnc("compile", path, "-t", "loihi2", "-o", folder)
     assert refused.code == 3
-    assert "analog values (direct)" in refused.err
+    assert "allowed is the same values in every step of a sample" in refused.err
+
+
+def test_held_values_run_on_a_chip_as_biases(snnc: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    ran = snnc("compile", model(tmp_path, HELD), "-t", "loihi2", "-o", folder)
+    assert ran.code == 0, ran.err
+    rungs = {r["rung"]: r for r in json.loads((folder / "report.json").read_text())["evidence"]["rungs"]}
+    assert (rungs[5]["compared"] > 0, rungs[5]["differing"]) == (True, 0)
+    assert rungs[3]["differing"] < 0.05 * rungs[3]["compared"]

@@ -160,9 +160,10 @@ def test_what_the_script_does_not_know_is_not_exported() -> None:
     """A field that is new in a plan is either written for the script or keeps it from being written."""
     plan = plan_of(dense().graph)
     assert {f.name for f in fields(Synapses)} == {*export.CONNECTION, "lag", "weights", "window"}
-    assert {f.name for f in fields(Plan)} == {"sources", "populations", "synapses", "depth"}
+    assert {f.name for f in fields(Plan)} == {"sources", "populations", "synapses", "depth", "hosts"}
     assert export.script_files(plan, "loihi1")
     first, *rest = plan.populations
     other: Any = object()
     programmed = replace(plan, populations=(replace(first, code=other), *rest))
     assert export.script_files(programmed, "loihi2") == {}
+    assert export.script_files(replace(plan, hosts=(other,)), "loihi1") == {}

@@ -18,9 +18,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from snnc.backend import Backend, Registry, discover
 from snnc.compare import Comparison, compare
@@ -73,6 +74,7 @@ def cases() -> tuple[Case, ...]:
     pool = Pool("pool", "avg")
     flat, head = Flatten("flat"), Affine("fc2", _weights(rng, 5, 27))
     skip = Affine("skip", _weights(rng, 5, 12))
+    values, picture = Input("input", (12,), "direct"), Input("input", (2, 6, 6), "direct")
     graphs = {
         "dense": _chain(x, fc1, _lif("lif1", 16), fc2, _lif("lif2", 5)),
         "dense_ge": _chain(x, fc1, _lif("lif1", 16, fires="ge"), fc2, _lif("lif2", 5, fires="gt")),
@@ -102,6 +104,8 @@ def cases() -> tuple[Case, ...]:
         "reset_u": _chain(x, fc1, _lif("lif1", 16, decay_u=0.5, reset_u=True)),
         "non_leaky": _chain(x, fc1, _lif("lif1", 16, decay_v=1.0)),
         "reset_value": _chain(x, fc1, _lif("lif1", 16, reset_v="value", v_reset=-0.25)),
+        "direct": _chain(values, biased, _lif("lif1", 16), fc2, _lif("lif2", 5)),
+        "direct_conv": _chain(picture, conv, _lif("lif1", 3, 6, 6), pool, flat, head, _lif("lif2", 5)),
     }  # fmt: skip
     return tuple(Case(name, graph) for name, graph in graphs.items())
 
@@ -114,12 +118,19 @@ def trial(case: Case, backend: Backend, target: Target, registry: Registry) -> C
     """
     reference = registry.reference
     rng = np.random.default_rng(5)
-    spikes = (rng.random((SAMPLES, STEPS, *case.graph.inputs[0].shape)) < 0.35).astype(np.int8)
+    spikes = _played(rng, case.graph.inputs[0])
     graph, _ = run_passes(case.graph, (*DEFAULT, *target.prepare))
     demand(graph, target)
     quantized = target.quantize(graph, calibrate(graph, spikes, reference.execute), QuantizeOptions())
     program = backend.lower(quantized.graph, target)
     return compare(reference.execute(quantized.graph, spikes, EVERYTHING), backend.run(program, spikes, EVERYTHING))
+
+
+def _played(rng: np.random.Generator, source: Input) -> npt.NDArray[Any]:
+    """Spikes, or values that stay the same for a whole sample."""
+    if source.encoding == "direct":
+        return np.repeat(rng.uniform(0, 0.7, (SAMPLES, 1, *source.shape)), STEPS, axis=1)
+    return (rng.random((SAMPLES, STEPS, *source.shape)) < 0.35).astype(np.int8)
 
 
 class Conformance:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from lava.proc.lif.process import LIFReset
 from lava.utils.weightutils import SignMode
 
 from snnc_loihi.plan import Plan, Population, Synapses
-from snnc_loihi.sim.recording import Programmed, Recording, RecordingLif, RecordingProgram
+from snnc_loihi.sim.recording import Biases, Programmed, Recording, RecordingLif, RecordingProgram
 from snnc_loihi.sim.session import Session
 from snnc_loihi.timeline import Timeline
 
@@ -25,7 +27,12 @@ Recorded = dict[str, dict[str, npt.NDArray[Any]]]
 
 
 def simulate(
-    plan: Plan, timeline: Timeline, spikes: npt.NDArray[Any], states: frozenset[str], model: Any = RecordingLif
+    plan: Plan,
+    timeline: Timeline,
+    spikes: npt.NDArray[Any],
+    states: frozenset[str],
+    model: Any = RecordingLif,
+    biases: Mapping[str, npt.NDArray[np.int64]] = MappingProxyType({}),
 ) -> Recorded:
     """Builds the processes, runs them once and reads what they recorded.
 
@@ -35,6 +42,7 @@ def simulate(
         spikes: [samples, T, *shape] of the input.
         states: populations whose u and v are wanted.
         model: process model of LIFReset neurons.
+        biases: population -> mantissas that the host programs, [samples, size].
 
     Returns:
         Population -> ``s`` (and ``u``, ``v``) -> [device steps, size].
@@ -43,7 +51,7 @@ def simulate(
         server = ProcessServer()
         before = len(server.processes)
         try:
-            lifs = _build(plan, timeline, spikes, states, Path(folder))
+            lifs = _build(plan, timeline, spikes, states, Path(folder), biases)
             models = {LIFReset: model, Programmed: RecordingProgram}
             config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
             for lif in lifs.values():
@@ -60,13 +68,20 @@ def simulate(
 
 
 def _build(
-    plan: Plan, timeline: Timeline, spikes: npt.NDArray[Any], states: frozenset[str], folder: Path
+    plan: Plan,
+    timeline: Timeline,
+    spikes: npt.NDArray[Any],
+    states: frozenset[str],
+    folder: Path,
+    biases: Mapping[str, npt.NDArray[np.int64]],
 ) -> dict[str, Any]:
     lifs: dict[str, Any] = {}
     for number, population in enumerate(plan.populations):
         lif = _lif(population, timeline)
         path = folder / f"{number}.npy"
         lif.proc_params["recording"] = Recording(path, timeline.total, population.name in states)
+        programmed = biases.get(population.name)
+        lif.proc_params["biases"] = None if programmed is None else Biases.of(programmed, population, timeline)
         lifs[population.name] = lif
     buffers: dict[tuple[str, int], Any] = {}
     for one in plan.synapses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.lif.models import PyLifResetModelBitAcc
 
 from snnc_loihi.microcode import Cells, Microcode, advance
+from snnc_loihi.plan import Population
+from snnc_loihi.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,35 @@ class Recording:
     def beside(self, name: str) -> Path:
         """File of one state, [steps, size]."""
         return self.path.with_suffix(f".{name}.npy")
+
+
+@dataclass(frozen=True, eq=False)
+class Biases:
+    """What the host writes into the bias registers of a population, sample after sample, and zeros in between.
+
+    Attributes:
+        mantissas: [samples, size].
+        latency, period, steps: where the samples lie in device time.
+        exponent: what one counts, as a power of two.
+    """
+
+    mantissas: npt.NDArray[np.int64]
+    latency: int
+    period: int
+    steps: int
+    exponent: int
+
+    @classmethod
+    def of(cls, mantissas: npt.NDArray[np.int64], population: Population, timeline: Timeline) -> Biases:
+        """For a population in a run."""
+        return cls(mantissas, population.latency, timeline.period, timeline.steps, population.bias_exp)
+
+    def at(self, step: int) -> npt.NDArray[np.int64]:
+        """The mantissas in a step, counted from 1; [size]."""
+        sample, t = divmod(step - 1 - self.latency, self.period)
+        if 0 <= sample < len(self.mantissas) and t < self.steps:
+            return np.asarray(self.mantissas[sample])
+        return np.zeros_like(self.mantissas[0])
 
 
 class Recorder:
@@ -72,6 +103,7 @@ class RecordingLif(PyLifResetModelBitAcc):  # type: ignore[misc]
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self._recorder = Recorder(proc_params["recording"])
+        self._biases: Biases | None = proc_params["biases"]
 
     def spiking_activation(self) -> Any:
         """Lava's comparison; its result is kept."""
@@ -81,6 +113,8 @@ class RecordingLif(PyLifResetModelBitAcc):  # type: ignore[misc]
 
     def run_spk(self) -> None:
         """Lava's step; then the states are kept, and in the last step all is saved."""
+        if self._biases is not None:
+            self.bias_mant[:] = self._biases.at(self.time_step)
         super().run_spk()
         self._recorder.end(self.time_step, self.u, self.v)
 
@@ -113,6 +147,7 @@ class RecordingProgram(PyLoihiProcessModel):  # type: ignore[misc]
         super().__init__(proc_params)
         self._recorder = Recorder(proc_params["recording"])
         self._code: Microcode = proc_params["code"]
+        self._biases: Biases | None = proc_params["biases"]
         self._every = int(proc_params["reset_interval"])
         self._offset = int(proc_params["reset_offset"]) % self._every
         self._cells = Cells.at_rest(self._code)
@@ -122,6 +157,8 @@ class RecordingProgram(PyLoihiProcessModel):  # type: ignore[misc]
         arrived = self.a_in.recv()
         if self.time_step % self._every == self._offset:
             self._cells = Cells.at_rest(self._code)
+        if self._biases is not None:
+            self._code = replace(self._code, bias=self._biases.at(self.time_step) << self._biases.exponent)
         advance(self._code, self._cells, arrived)
         self._recorder.keep(self.time_step, "s", self._cells.fired, np.bool_)
         self._recorder.end(self.time_step, self._cells.u, self._cells.v)

@@ -42,6 +42,19 @@ def net(*middle: Node, lif: dict[str, Any] | None = None, encoding: Any = "spike
     return Graph(nodes, edges)
 
 
+def two_behind() -> Graph:
+    """Two sets of weights that analog values drive one population through."""
+    graph = net(encoding="direct")
+    edges = (*graph.edges, Edge("in", "more"), Edge("more", "lif"))
+    return Graph((*graph.nodes, Affine("more", np.eye(4))), edges)
+
+
+def relayed() -> Graph:
+    """Analog values that arrive one step later."""
+    graph = net(encoding="direct")
+    return Graph(graph.nodes, (Edge("in", "fc", 1), *graph.edges[1:]))
+
+
 NEURONS: dict[str, dict[str, Any]] = {
     "binary_spikes": {"output": "graded"},
     "hard_reset": {"reset_v": "subtract"},
@@ -68,7 +81,9 @@ LAYERS: dict[str, list[Graph]] = {
     "sum_pooling": [
         net(Pool("p", "max"), Flatten("flat"), shape=(1, 4, 4)), net(Pool("p", "avg"), Flatten("flat"), shape=(1, 4, 4))
     ],
-    "spiking_input": [net(encoding="direct")],
+    "spiking_input": [
+        net(encoding="direct", lif={"decay_u": 0.5}), net(Delay("late", 2), encoding="direct"), two_behind(), relayed(),
+    ],
     "bias_on_neurons": [net().replace_node(Affine("fc", np.ones((4, 4)), np.ones(4)))],
     "one_weighted_layer": [net(Affine("first", np.eye(4))), net().without("fc")],
 }  # fmt: skip
@@ -88,6 +103,7 @@ def delayed(source: str, steps: int) -> Graph:
 def test_a_plain_network_breaks_nothing() -> None:
     assert check(net(), LOIHI1) == ()
     assert check(net(lif={"decay_u": 0.5, "decay_v": 1.0, "fires": "gt", "reset_v": "value"}), LOIHI1) == ()
+    assert check(net(encoding="direct"), LOIHI1) == ()
 
 
 @pytest.mark.parametrize("name", list(NEURONS))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import FunctionProto, GraphProto, TensorProto, numpy_helper
 
-from snnc.formats import onnx_layers
+from snnc.formats import onnx_host, onnx_layers
 from snnc.formats.onnx_neurons import Call, neuron_call
 from snnc.formats.onnx_ops import HELPERS, overflow
 from snnc.formats.onnx_rules import pairs, weights_into
@@ -143,14 +143,18 @@ class _Builder:
     def _signal(self, node: Node) -> Signal:
         if isinstance(node, Input):
             return self._input(node)
-        arriving = [self._arriving(edge) for edge in self.network.incoming(node.name)]
+        into = self.network.incoming(node.name)
+        driven = [self._arriving(edge)[0] for edge in into if onnx_host.is_host(self.network[edge.source])]
+        arriving = [self._arriving(edge) for edge in into if not onnx_host.is_host(self.network[edge.source])]
+        if not arriving:
+            arriving = [(self.body.op("Mul", driven[0], self.body.constant(0, self.dtype)),)]
         if isinstance(node, Concat):
             return (self.body.op("Concat", *(part[0] for part in arriving), axis=node.axis + 1),)
         x = arriving[0]
         for other in arriving[1:]:
             x = tuple(self.body.op("Add", a, b) for a, b in zip(x, other, strict=True))
         if isinstance(node, Neuron):
-            return self._neuron(node, x)
+            return self._neuron(node, x, driven)
         if isinstance(node, (Affine, Conv)):
             return self._weighted(node, x[0])
         if isinstance(node, Delay):
@@ -202,6 +206,9 @@ class _Builder:
             parts = (self.before.larger(part, self.zero) for part in (weight, negative))
             return tuple(self._product(node, x, part) for part in parts)
         y = self._product(node, x, weight)
+        if self.conventions is not None and node.host is not None:
+            y = self.body.op("Add", y, self._bias(node)) if node.bias is not None else y
+            return (onnx_host.rounded(self.body, y, node, self.conventions.state_frac, self.kind),)
         if self.conventions is not None and isinstance(node.weight, Fixed):
             y = self._to_unit(y, self.conventions.state_frac - node.weight.format.frac)
         return (self.body.op("Add", y, self._bias(node)) if node.bias is not None else y,)
@@ -223,9 +230,18 @@ class _Builder:
 
     def _bias(self, node: Affine | Conv) -> str:
         space = len(self.network.shapes[node.name]) - 1
-        return self.before.op("Reshape", self._param(node, "bias"), self.before.constant((-1, *(1,) * space)))
+        bias = self._param(node, "bias") if node.host is None else onnx_host.bias(self.before, node)
+        return self.before.op("Reshape", bias, self.before.constant((-1, *(1,) * space)))
 
-    def _neuron(self, node: Neuron, x: Signal) -> Signal:
+    def _driven(self, node: Neuron, bias: str, sums: list[str]) -> str:
+        """The bias with what the host adds to it from the population's first step on."""
+        e = self.body
+        on = e.cast(e.op("GreaterOrEqual", self.scan.step, e.constant(self.latency.get(node.name, 0))), self.kind)
+        for one in sums:
+            bias = e.op("Add", bias, e.op("Mul", one, on))
+        return bias
+
+    def _neuron(self, node: Neuron, x: Signal, driven: list[str]) -> Signal:
         c = self.conventions
         ring = 0
         if c is not None and c.synapse == "split":
@@ -239,6 +255,9 @@ class _Builder:
         carried = {state: self._carry(node, state) for state in call.states}
         states = [self._aligned(node, state, name) for state, name in carried.items()]
         params = [self._neuron_param(node, key, call) for key in call.params]
+        if driven:
+            at = call.params.index("bias")
+            params[at] = self._driven(node, params[at], driven)
         out = self.body.call(call.function, [*x, *states, *params], call.outputs, call.attributes)
         results = dict(zip(call.outputs, out, strict=True))
         for state, name in carried.items():

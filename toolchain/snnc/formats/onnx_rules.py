@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from snnc.errors import FormatError, Violation
+from snnc.formats import onnx_host
 from snnc.ir import (
     Add,
     Affine,
@@ -56,6 +57,8 @@ def refusals(network: Network) -> tuple[Violation, ...]:
             found += _neuron(node)
         else:
             found += _layer(node, network.shapes[node.name])
+        if isinstance(node, (Affine, Conv)):
+            found += onnx_host.refusals(node, network)
     if isinstance(network, FixedGraph):
         found += _conventions(network.conventions)
         found = found or list(_fixed(network))
@@ -170,7 +173,8 @@ def _weighted(node: Affine | Conv, c: Conventions) -> Iterator[Violation]:
     if node.bias is not None and c.synapse == "split":
         yield Violation(node.name, "bias", "present", "none under a split synapse", "Carry it by a constant input.")
     elif isinstance(node.bias, Fixed):
-        yield from _alignment(node, "bias", node.bias, c.state_frac)
+        unit = weight.format.frac if node.host is not None and isinstance(weight, Fixed) else c.state_frac
+        yield from _alignment(node, "bias", node.bias, unit)
 
 
 def _fixed_neuron(node: Neuron, c: Conventions) -> Iterator[Violation]:

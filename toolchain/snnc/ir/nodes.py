@@ -98,11 +98,15 @@ class Affine(Node):
     Attributes:
         weight: shape (out, in).
         bias: shape (out,) or None.
+        host: of a fixed graph, raw 1 in a format: the host computes y, rounds it to that format (ties to even, then
+            clipped), and the population behind it adds it like its bias, to v, from its first step on. None: y is
+            summed into u like any other current.
     """
 
     weight: Param = field(default_factory=lambda: np.zeros((0, 0)))
     bias: Param | None = None
-    PARAMS = ("weight", "bias")
+    host: Param | None = None
+    PARAMS = ("weight", "bias", "host")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +118,7 @@ class Conv(Node):
     Attributes:
         weight: shape (out, in/groups, *kernel).
         bias: shape (out,) or None.
+        host: as in :class:`Affine`.
     """
 
     weight: Param = field(default_factory=lambda: np.zeros((0, 0, 0)))
@@ -122,7 +127,8 @@ class Conv(Node):
     padding: tuple[int, ...] = (0,)
     dilation: tuple[int, ...] = (1,)
     groups: int = 1
-    PARAMS = ("weight", "bias")
+    host: Param | None = None
+    PARAMS = ("weight", "bias", "host")
 
 
 @dataclass(frozen=True, eq=False)

@@ -199,7 +199,7 @@ def _through(node: Node, given: list[Interval], frac: int | None, shape: tuple[i
         return np.concatenate(lows, axis=node.axis), np.concatenate(highs, axis=node.axis)
     low, high = _total(given)
     if isinstance(node, (Affine, Conv)):
-        return _weighted(node, low, high, frac, shape)
+        return _rounded(node, _weighted(node, low, high, frac, shape), frac)
     if isinstance(node, Flatten):
         return low.reshape(-1), high.reshape(-1)
     if isinstance(node, Pool):
@@ -211,6 +211,15 @@ def _through(node: Node, given: list[Interval], frac: int | None, shape: tuple[i
     if isinstance(node, (Add, Identity, Delay)):
         return low, high
     return np.full(shape, -math.inf), np.full(shape, math.inf)
+
+
+def _rounded(node: Affine | Conv, given: Interval, frac: int | None) -> Interval:
+    """What the host's rounding leaves of sums; they count as x, although they are added to v."""
+    if not isinstance(node.host, Fixed):
+        return given
+    fmt, step = node.host.format, float(2.0 ** ((frac or 0) - node.host.format.frac))
+    low, high = given[0] - step / 2, given[1] + step / 2
+    return np.clip(low, fmt.minimum * step, fmt.maximum * step), np.clip(high, fmt.minimum * step, fmt.maximum * step)
 
 
 def _weighted(

@@ -24,6 +24,7 @@ from snnc.ir import (
     Pool,
     Readout,
 )
+from snnc.quantize import host
 from snnc.quantize.direct import joined
 from snnc.quantize.profile import ShiftProfile
 
@@ -123,6 +124,7 @@ def refuse(graph: Graph, profile: ShiftProfile) -> None:
         raise UnsupportedError(f"{profile.target}: shift quantization needs the euler membrane and signed synapses")
     found = [violation for node in graph.nodes for violation in _node(node, profile)]
     found += joined(graph)
+    found += host.violations(graph) if profile.host else ()
     if found:
         raise UnsupportedError(f"{profile.target} has no integers for this network", violations=tuple(found))
 

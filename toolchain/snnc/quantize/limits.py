@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 
@@ -20,8 +20,17 @@ def by_channel(node: Neuron, value: FloatArray, reduce: Callable[..., FloatArray
     return np.asarray(reduce(spread, axis=1))
 
 
-def limits(group: Group, profile: ShiftProfile, loads: Iterable[Load], cells: Iterable[Cell]) -> FloatArray:
-    """Largest state units per 1.0 that threshold, bias, accumulator and state registers allow, per channel."""
+def limits(
+    group: Group,
+    profile: ShiftProfile,
+    loads: Iterable[Load],
+    cells: Iterable[Cell],
+    driven: Collection[str] = (),
+) -> FloatArray:
+    """Largest state units per 1.0 that threshold, bias, accumulator and state registers allow, per channel.
+
+    ``driven`` are populations whose weighted input is a bias, too.
+    """
     c = profile.conventions
     state = float((1 << (c.state_bits - 1)) - 1)
     room = float(profile.accumulator_peak or (1 << (c.accumulator_bits - 1)) - 1)
@@ -42,7 +51,8 @@ def limits(group: Group, profile: ShiftProfile, loads: Iterable[Load], cells: It
             by_channel(node, np.asarray(node.threshold), np.max),
             unit * profile.threshold.maximum * profile.threshold.step,
         )
-        hold(by_channel(node, np.abs(np.asarray(node.bias)), np.max), top_bias * 2.0 ** profile.bias_exponents[1])
+        bias = by_channel(node, np.abs(np.asarray(node.bias)), np.max)
+        hold(bias + found.peak_x if node.name in driven else bias, top_bias * 2.0 ** profile.bias_exponents[1])
         hold(found.peak_x, room)
         hold(found.peak_state, state)
         for key in ("v_init", "v_reset"):

@@ -48,6 +48,8 @@ class ShiftProfile:
         accumulator_peak: largest sum of weights of one step, in state units, that calibration times ``safety`` may
             reach; None takes the convention's accumulator width.
         direct_bits: width of analog input values as integers; None refuses them.
+        host: True if analog values stay with the host: it computes the first layer once per sample and programs the
+            sums as biases (see host.py). They are held by ``bias`` and ``bias_exponents``.
         safety: factor between what calibration saw and what must fit the registers, unless the weights prove less.
     """
 
@@ -69,6 +71,7 @@ class ShiftProfile:
     linear_bias: bool = True
     accumulator_peak: int | None = None
     direct_bits: int | None = None
+    host: bool = False
     safety: float = 2.0
 
     def width(self, asked: int | None) -> int:

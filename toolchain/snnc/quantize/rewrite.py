@@ -168,7 +168,10 @@ def _lattice(node: Neuron, weights: int, frac: int) -> int:
 
 def lattice_of(weights: Mapping[str, Affine | Conv], names: tuple[str, ...], frac: int) -> int:
     """Largest power of two of state units that divides every sum of the named weights (and their biases)."""
-    return _lowest([_raw(value, frac) for name in names for value in weights[name].params().values()])
+    found = (node.params() for node in (weights[name] for name in names))
+    # What the host rounds counts in steps of its format, whatever its weights are.
+    steps = ([each["host"]] if "host" in each else each.values() for each in found)
+    return _lowest([_raw(value, frac) for values in steps for value in values])
 
 
 def _raw(value: object, frac: int) -> IntArray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -226,9 +227,14 @@ def _cell_error(found: Cell, unit: FloatArray, profile: ShiftProfile, to_value: 
 
 
 def search(
-    graph: Graph, found: Iterable[Group], calibration: Calibration, options: QuantizeOptions, profile: ShiftProfile
+    graph: Graph,
+    found: Iterable[Group],
+    calibration: Calibration,
+    options: QuantizeOptions,
+    profile: ShiftProfile,
+    hosted: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[Group, Scale]:
-    """The gain of every group."""
+    """The gain of every group; weights that are ``hosted`` (with the population behind them) have any format."""
     spikes = calibration.trace.spikes
     known = signals(graph, rates(graph, spikes), spikes)
     span = ranges(graph)
@@ -237,12 +243,14 @@ def search(
     scales: dict[Group, Scale] = {}
     for group in found:
         loads = tuple(
-            load(n, graph, known, profile) for n in map(graph.__getitem__, group.weights) if isinstance(n, Weighted)
+            load(n, graph, known, profile)
+            for n in map(graph.__getitem__, group.weights)
+            if isinstance(n, Weighted) and n.name not in hosted
         )
         neurons = [n for n in map(graph.__getitem__, group.neurons) if isinstance(n, Neuron)]
         cells = tuple(cell(node, calibration, span, profile.safety) for node in neurons)
         one = pattern(group, profile, cells)
-        limit = limits(group, profile, loads, cells)
+        limit = limits(group, profile, loads, cells, hosted.values())
         found_scale = Search(group, profile, bits, loads, cells, one, limit, forced)
         scales[group] = found_scale.run(per_channel=options.per_channel)
     return scales

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.ir import FixedGraph, FloatArray, Graph, Neuron, Node
+from snnc.quantize import host
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions, retime
 from snnc.quantize.direct import direct
 from snnc.quantize.groups import Weighted, groups, refuse
@@ -40,28 +41,34 @@ def quantize_shift(
         InputError: the options ask for a width that the target does not have.
         UnsupportedError: a quantity has no integer form on the target.
     """
-    bits = profile.width(options.weight_bits)
+    writer = Writer(profile, profile.width(options.weight_bits))
     refuse(graph, profile)
+    driven = host.hosted(graph) if profile.host else {}
     analog = direct(graph, calibration, profile.direct_bits)
     graph, calibration = analog.graph, analog.calibration
+    host.demand_held(driven, graph, calibration)
     found = groups(graph)
-    scales = search(graph, found, calibration, options, profile)
+    scales = search(graph, found, calibration, options, profile, driven)
     home = {name: group for group in found for name in (*group.weights, *group.neurons)}
-    writer = Writer(profile, bits)
     made: dict[str, Node] = {node.name: node for node in analog.nodes}
-    weighted = (node for node in graph.nodes if isinstance(node, Weighted))
+    weighted = (node for node in graph.nodes if isinstance(node, Weighted) and node.name not in driven)
     weights = {node.name: writer.weights(node, scales[home[node.name]]) for node in weighted}
-    units: dict[str, FloatArray] = {}
-    for node in graph.nodes:
-        if isinstance(node, Neuron):
-            group = home[node.name]
-            unit = scales[group].unit
-            units[node.name] = unit.reshape(-1, *(1,) * (len(node.shape) - 1)) if unit.ndim else unit
-            lattice = lattice_of(weights, group.weights, profile.conventions.state_frac)
-            made[node.name] = writer.neuron(node, units[node.name], lattice=lattice)
+    for name in driven:
+        layer = host.written(graph, name, scales[home[name]].unit, calibration, profile)
+        graph, weights[name] = graph.replace_node(layer.neuron), layer.weights
+        writer.notes += layer.notes
+    units = {node.name: _spread(scales[home[node.name]].unit, node) for node in graph.neurons}
+    for node in graph.neurons:
+        lattice = lattice_of(weights, home[node.name].weights, profile.conventions.state_frac)
+        made[node.name] = writer.neuron(node, units[node.name], lattice=lattice)
     refuse_values(writer.violations, profile.target)
     made.update(weights)
     edges, latency = retime(graph, profile.conventions.hop_delay)
     nodes = tuple(made.get(node.name, node) for node in graph.nodes)
     fixed = FixedGraph(nodes, edges, profile.target, profile.conventions, latency)
     return Quantized(fixed, {name: np.asarray(unit) for name, unit in units.items()}, analog.noted(writer.notes))
+
+
+def _spread(unit: FloatArray, node: Neuron) -> FloatArray:
+    """A scalar, or a value per channel that broadcasts to the population."""
+    return unit.reshape(-1, *(1,) * (len(node.shape) - 1)) if unit.ndim else unit
