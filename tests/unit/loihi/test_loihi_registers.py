@@ -60,8 +60,12 @@ def test_both_readings_agree_inside_the_range_only(weight: int, agree: bool) -> 
 
 
 def test_lava_does_not_run_what_is_read_otherwise() -> None:
-    with pytest.raises(UnsupportedError, match="conventions"):
-        backend.lower(replace(graph(1), conventions=CHIP), LOIHI1)
+    spikes = np.zeros((1, 2, 200), dtype=np.int8)
+    program = backend.lower(replace(graph(100), conventions=CHIP), LOIHI1)
+    assert not program.runs
+    with pytest.raises(UnsupportedError, match="registers"):
+        backend.run(program, spikes, Probes())
+    assert backend.lower(replace(graph(1), conventions=CHIP), LOIHI1).runs, "proven the same: Lava may run it"
 
 
 def test_noise_truncates_and_is_reproducible() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from snnc_loihi import compat
 
-VECTORS = Path(__file__).resolve().parent / "vectors"
+VECTORS = Path(__file__).resolve().parents[1] / "golden" / "vectors"
 
 
 def vectors(name: str) -> dict[str, Any]:
@@ -32,6 +32,10 @@ class Bench:
         from lava.proc.io.source import RingBuffer as Source
         from lava.proc.monitor.process import Monitor
 
+        from lava.magma.core.process.process import ProcessServer
+
+        self.known = ProcessServer().processes
+        self.before = len(self.known)
         self.steps, self.source, self.sink, self.monitor = steps, Source, Sink, Monitor
         self.condition, self.config = RunSteps(steps), Loihi2SimCfg(select_tag="fixed_pt")
         self.sinks: dict[str, Any] = {}
@@ -59,6 +63,7 @@ class Bench:
                     found[key] = probe.get_data()[var.process.name][var.name].T
             finally:
                 first.stop()
+                del self.known[self.before :]
         return found
 
 
