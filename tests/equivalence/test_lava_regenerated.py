@@ -26,13 +26,12 @@ class Bench:
 
     def __init__(self, steps: int) -> None:
         compat.activate()
+        from lava.magma.core.process.process import ProcessServer
         from lava.magma.core.run_conditions import RunSteps
         from lava.magma.core.run_configs import Loihi2SimCfg
         from lava.proc.io.sink import RingBuffer as Sink
         from lava.proc.io.source import RingBuffer as Source
         from lava.proc.monitor.process import Monitor
-
-        from lava.magma.core.process.process import ProcessServer
 
         self.known = ProcessServer().processes
         self.before = len(self.known)

@@ -151,9 +151,7 @@ def test_onnx_refuses_them_by_name(make: Callable[[str], Any], kind: str) -> Non
         onnx_file.write(make(kind))
 
 
-@pytest.mark.parametrize(
-    "change", [{"membrane_minimum": -3}, {"membrane_maximum": 3}], ids=str
-)
+@pytest.mark.parametrize("change", [{"membrane_minimum": -3}, {"membrane_maximum": 3}], ids=str)
 def test_onnx_refuses_registers_it_does_not_have(change: dict[str, Any]) -> None:
     plain = {"decay_u", "decay_v", "bias", "threshold", "v_rest", "v_reset", "v_init", "gain", "gain_u"}
     params = {key: Fixed(np.array(int("gain" in key)), Format(9)) for key in plain}
