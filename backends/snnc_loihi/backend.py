@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.backend import Program
-from snnc.errors import UnsupportedError, Violation
+from snnc.errors import SnncError, UnsupportedError, Violation
 from snnc.ir import FixedGraph
 from snnc.quantize.bounds import unproven
 from snnc.target import Target
 from snnc.trace import Probes, Trace
+from snnc_loihi import compat
 from snnc_loihi.export import script_files
 from snnc_loihi.lowering import plan_of
 from snnc_loihi.mapping import CoreLimits, map_cores
@@ -110,4 +111,13 @@ def _registers(one: Population) -> dict[str, npt.NDArray[Any]]:
     return {**found, "bias_mant": one.bias_mant.astype(np.int16)}
 
 
-__all__ = ["chunk", "export", "lower", "name", "run", "targets"]
+def health() -> tuple[tuple[str, str, str], ...]:
+    """Rows for ``snnc doctor``: whether Lava can be imported here, and what to do if not."""
+    try:
+        compat.activate()
+    except SnncError as error:
+        return (("Lava", "does not import", str(error)),)
+    return (("Lava", "imports", "ok"),)
+
+
+__all__ = ["chunk", "export", "health", "lower", "name", "run", "targets"]

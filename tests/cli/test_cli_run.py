@@ -186,6 +186,7 @@ def test_inspect_targets_passes_and_doctor(snnc: Any, compiled: Path) -> None:
     }
     checks = json.loads(snnc("doctor", "--json").out)
     assert checks["ok"], checks
+    assert {"what": "Lava", "found": "imports", "say": "ok"} in checks["checks"]
 
 
 @pytest.mark.parametrize("arguments", [("fly",), ("compile",), ("run", "x"), ("validate", "x", "--samples", 0)])

@@ -123,6 +123,9 @@ def doctor(screen: Screen, as_json: bool) -> int:
         "torch": "captures models: pip install 'snnc[torch]'",
         "snntorch": "captures snnTorch neurons: pip install 'snnc[snntorch]'",
         "onnxruntime": "rung 4 and `snnc run --backend onnxruntime`: pip install 'snnc[onnxruntime]'",
+        "h5py": "reads .nir and .net files: pip install 'snnc[nir,slayer]'",
+        "sPyNNaker": "`snnc run --executor binary`: pip install 'snnc[spinnaker]'",
+        "unicorn": "`snnc run --executor binary`: pip install 'snnc[spinnaker]'",
         "matplotlib": "plots in HTML pages: pip install 'snnc[report]'",
         "lava-nc": "runs the Loihi back end: make setup, or pip install 'snnc[lava]' and then "
         "pip install --no-deps --ignore-requires-python lava-nc==0.10.0",
