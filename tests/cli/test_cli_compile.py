@@ -225,3 +225,14 @@ def test_options_that_would_do_nothing_are_refused(snnc: Any, tmp_path: Path) ->
     ran = snnc("compile", MODEL, "--allow", "magic", "-o", tmp_path / "out")
     assert ran.code == 2
     assert "magic" in ran.err
+
+
+def test_check_runs_the_passes_that_compile_would_run(snnc: Any, tmp_path: Path) -> None:
+    path = model(tmp_path, net("nn.Linear(6, 3), nn.BatchNorm1d(3), snn.LIF()"))
+    config = tmp_path / "snnc.toml"
+    config.write_text('[compile]\npasses = ["drop-identity"]\n')
+    for verb in (("check",), ("compile", "-o", tmp_path / "out")):
+        assert snnc(*verb, path).code == 0, "the default passes fuse the batch normalisation"
+        ran = snnc(*verb, path, "--config", config)
+        assert ran.code == 3, "without them a scale is left, and no target has one in integers"
+        assert "scale" in ran.out + ran.err

@@ -116,12 +116,17 @@ def facts(compilation: Compilation) -> dict[str, Any]:
     }
 
 
-def candidates(compilation: Compilation) -> list[Candidate]:
-    """What a compilation can validate right away."""
+def candidates(compilation: Compilation, written: Mapping[str, bytes]) -> list[Candidate]:
+    """What a compilation can validate right away.
+
+    Args:
+        compilation: what was made.
+        written: its files, as :func:`files` gives them; the ONNX files that are judged are those that are kept.
+    """
     return [
         Candidate(
             column(b.target.name), b.program, b.backend, b.quantized.scales,
-            onnx_runner(onnx_file.write(b.quantized.graph)),
+            onnx_runner(written[place(b.target.name, FIXED_FILE)]),
         )
         for b in compilation.builds
     ]  # fmt: skip

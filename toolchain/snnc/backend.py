@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +12,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from snnc.errors import InputError
+from snnc.errors import InputError, unknown
 from snnc.ir import FixedGraph, Network
 from snnc.target import Target
 from snnc.trace import Probes, Trace
@@ -163,13 +162,6 @@ class Registry:
     def reference(self) -> Reference:
         """The definition."""
         return cast(Reference, self.backend("reference"))
-
-
-def unknown(what: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """Message for a name that does not exist, with the nearest that does."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
-    hint = f"; the nearest is {near[0]!r}" if near else ""
-    return f"no {what} is called {name!r}{hint} (there are {', '.join(sorted(known))})"
 
 
 @cache

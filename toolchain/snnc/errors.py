@@ -18,6 +18,8 @@ Each carries where it happened and what to do, so that a report can show them as
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -106,3 +108,11 @@ class NotEquivalentError(SnncError):
     """A rung of the ladder or the user's budget failed."""
 
     exit_code = 1
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Message for a name that does not exist, with the nearest that does."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    return f"no {what} is called {name!r}{hint} (there are {', '.join(sorted(names)) or 'none'})"

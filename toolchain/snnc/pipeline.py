@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from snnc.backend import Backend, Program, Registry, unknown
+from snnc.backend import Backend, Program, Registry
 from snnc.config import Config
-from snnc.errors import InputError, UnsupportedError, Violation
+from snnc.errors import InputError, UnsupportedError, Violation, unknown
 from snnc.evidence import Rung
 from snnc.ir import Graph
 from snnc.ladder import PassWitness
@@ -17,13 +16,9 @@ from snnc.quantize.base import Quantized, QuantizeOptions
 from snnc.quantize.calibrate import calibrate
 from snnc.sources import Source
 from snnc.target import Target, check
+from snnc.validation import Progress, quiet
 
-Progress = Callable[[str, int, int], None]
 GENERIC = "generic"
-
-
-def quiet(_task: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +62,7 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
     """
     reference = registry.reference
     witness = PassWitness(reference, source.samples.head(config.verify.samples).spikes)
-    passes = parse_passes(config.compile.passes) if config.compile.passes else DEFAULT
-    graph, history = run_passes(source.graph, passes, witness)
+    graph, history = run_passes(source.graph, common_passes(config), witness)
     chosen = dict.fromkeys((GENERIC, *config.compile.targets))
     served = {name: registry.target(name) for name in chosen}
     prepared = {
@@ -88,6 +82,11 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
         builds.append(Build(target, backend, ready, quantized, backend.lower(quantized.graph, target), own))
     progress("quantize and lower", len(served), len(served))
     return Compilation(source, config, graph, history, tuple(builds), (*source.rungs, *witness.rungs))
+
+
+def common_passes(config: Config) -> tuple[Pass, ...]:
+    """Passes that every target gets: those of the configuration, or the default ones."""
+    return parse_passes(config.compile.passes) if config.compile.passes else DEFAULT
 
 
 def preparation(target: Target, allow: tuple[str, ...]) -> tuple[Pass, ...]:

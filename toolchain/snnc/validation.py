@@ -23,6 +23,10 @@ CHUNK = 256
 FIXED = "fixed"
 
 
+def quiet(_task: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """The integers of one target and everything that can execute them.
@@ -50,14 +54,12 @@ class Ladder:
     when: When
     layers: Layers = field(init=False)
     climbs: dict[int, Climb] = field(default_factory=dict)
-    right: int = 0
-    first: dict[str, Trace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.layers = Layers(self.candidate.name)
 
     def climb(self, reference: Reference, chunk: npt.NDArray[Any], truth: Trace, offset: int) -> Trace:
-        """Rungs 3 to 5 for one chunk; returns the reference's run of the integers."""
+        """Rungs 3 to 5 for one chunk; returns the back end's run, or the reference's where the back end has none."""
         c = self.candidate
         graph = c.program.graph
         cascaded = reference.execute(graph, chunk, EVERYTHING)
@@ -113,7 +115,7 @@ def validate(
     budget: Budget,
     earlier: Sequence[Rung] = (),
     when: When = "validate",
-    progress: Progress | None = None,
+    progress: Progress = quiet,
 ) -> Validated:
     """Runs every candidate on every sample.
 
@@ -131,8 +133,7 @@ def validate(
     total = samples.spikes.shape[0]
     for start in range(0, total, CHUNK):
         run.chunk(samples.spikes[start : start + CHUNK], start, total, progress)
-    if progress is not None:
-        progress("validate", total, total)
+    progress("validate", total, total)
     accuracies = {name: _accuracy(parts, samples.labels) for name, parts in run.counts.items()}
     evidence = Evidence(
         rungs=(*earlier, *(rung for ladder in run.ladders for rung in ladder.rungs(budget, accuracies))),
@@ -156,12 +157,11 @@ class _Run:
     counts: dict[str, list[npt.NDArray[np.int64]]] = field(default_factory=dict)
     shown: dict[str, Trace] = field(default_factory=dict)
 
-    def chunk(self, spikes: npt.NDArray[Any], start: int, total: int, progress: Progress | None) -> None:
+    def chunk(self, spikes: npt.NDArray[Any], start: int, total: int, progress: Progress) -> None:
         truth = self.reference.execute(self.graph, spikes, EVERYTHING)
         traces = {"float": truth}
         for ladder in self.ladders:
-            if progress is not None:
-                progress(f"validate {ladder.candidate.name}", start, total)
+            progress(f"validate {ladder.candidate.name}", start, total)
             traces[ladder.candidate.name] = ladder.climb(self.reference, spikes, truth, start)
         output = self.graph.output
         for name, trace in traces.items():

@@ -10,15 +10,22 @@ import numpy as np
 
 from snnc import artifacts
 from snnc.backend import Registry, discover
-from snnc.commands.screen import Screen
+from snnc.commands.screen import Screen, save
 from snnc.config import NAME, Config, load_config, template
 from snnc.errors import InputError, NotEquivalentError, Violation
 from snnc.evidence import Budget
 from snnc.folder import json_bytes, write_folder
 from snnc.ir import Graph
-from snnc.passes import DEFAULT
 from snnc.passes.base import run_passes
-from snnc.pipeline import GENERIC, Compilation, check_allowed, check_overflow, compile_source, preparation
+from snnc.pipeline import (
+    GENERIC,
+    Compilation,
+    check_allowed,
+    check_overflow,
+    common_passes,
+    compile_source,
+    preparation,
+)
 from snnc.report import html, text
 from snnc.sources import open_source
 from snnc.target import Target
@@ -54,13 +61,12 @@ class Choices:
             "compile", targets=self.targets or None, weight_bits=self.weight_bits, per_channel=self.per_channel,
             allow=self.allow or None, overflow=self.overflow,
         ).override("model", dt=self.dt, reset=self.reset, decay=self.decay, fires=self.fires)  # fmt: skip
+        targets = [registry.target(name)[1] for name in config.compile.targets]
         check_allowed(config.compile.allow, registry)
         check_overflow(config, registry)
-        shared = [name for name in config.compile.targets if not registry.target(name)[1].per_channel]
+        shared = [target.name for target in targets if not target.per_channel]
         if config.compile.per_channel and shared:
             screen.note(f"{', '.join(shared)}: one gain per layer; this target has none per channel")
-        for name in config.compile.targets:
-            registry.target(name)
         return config
 
 
@@ -71,8 +77,9 @@ def compile_(screen: Screen, model: str, choices: Choices, output: Path | None, 
     with screen.progress() as progress:
         source = open_source(model, choices.data, config, registry.reference)
         compilation = compile_source(source, config, registry, progress)
+        files = artifacts.files(compilation)
         done = climb(
-            compilation.graph, artifacts.candidates(compilation), source.samples.head(config.verify.samples),
+            compilation.graph, artifacts.candidates(compilation, files), source.samples.head(config.verify.samples),
             registry.reference, budget=Budget(), earlier=compilation.rungs, when="compile", progress=progress,
         )  # fmt: skip
     evidence = done.evidence
@@ -84,7 +91,6 @@ def compile_(screen: Screen, model: str, choices: Choices, output: Path | None, 
         "model": source.name,
         "targets": [b.target.name for b in compilation.builds],
     }
-    files = artifacts.files(compilation)
     files["report.json"] = json_bytes(report)
     files["report.html"] = html.page(page_data(compilation, done))
     write_folder(out, files, artifacts.facts(compilation))
@@ -124,7 +130,7 @@ def check(screen: Screen, model: str, choices: Choices, as_json: bool) -> int:
     registry = discover()
     config = choices.resolve(screen, registry)
     source = open_source(model, choices.data, config, registry.reference)
-    graph, _ = run_passes(source.graph, DEFAULT)
+    graph, _ = run_passes(source.graph, common_passes(config))
     names = choices.targets or tuple(registry.targets)
     found = {name: _violations(graph, registry.targets[name][1], config.compile.allow) for name in names}
     nodes = [
@@ -161,13 +167,10 @@ def init(screen: Screen, model: str, output: Path, force: bool) -> int:
     registry = discover()
     config = Config()
     source = open_source(model, None, config, registry.reference)
-    graph, _ = run_passes(source.graph, DEFAULT)
+    graph, _ = run_passes(source.graph, common_passes(config))
     fitting = tuple(
         name for name, (_, target) in registry.targets.items() if name != GENERIC and not _violations(graph, target)
     )
-    try:
-        write_atomic(output, template(model, fitting).encode())
-    except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror}") from error
+    save(output, lambda path: write_atomic(path, template(model, fitting).encode()))
     screen.line(f"wrote {output}")
     return 0

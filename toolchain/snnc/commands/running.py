@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from snnc.artifacts import Opened, column, open_folder, versions, weights_by_layer
-from snnc.backend import EMULATOR, Program, discover, executor, unknown
-from snnc.commands.screen import Screen
+from snnc.artifacts import FIXED_FILE, Opened, column, open_folder, place, versions, weights_by_layer
+from snnc.backend import EMULATOR, Program, discover, executor
+from snnc.commands.screen import Screen, save
 from snnc.compare import compare
 from snnc.config import Config, parse_config
-from snnc.errors import InputError, SnncError
+from snnc.errors import InputError, unknown
 from snnc.evidence import Budget
 from snnc.formats import onnx_run
+from snnc.ir import Graph
 from snnc.metrics import accuracy
 from snnc.pipeline import GENERIC
 from snnc.report import html, json, junit, text
 from snnc.trace import Probes, Samples, Trace, read_samples, read_trace, write_atomic, write_trace
-from snnc.validation import CHUNK, Validated
+from snnc.validation import CHUNK, Candidate, Validated
 from snnc.validation import validate as climb
 
 ONNX = "onnxruntime"
@@ -99,7 +100,7 @@ def _runner(opened: Opened, what: RunChoices, target: str, probes: Probes) -> An
     if backend == ONNX:
         if what.executor != EMULATOR:
             raise InputError(unknown(f"executor of {ONNX!r}", what.executor, (EMULATOR,)))
-        model = opened.folder["model.fixed.onnx" if target == GENERIC else f"{target}/model.fixed.onnx"]
+        model = opened.folder[place(target, FIXED_FILE)]
         return lambda spikes: select(onnx_run.run(model, spikes), probes)
     chosen = opened.registry.backend(backend)
     served = {t.name for t in chosen.targets}
@@ -165,9 +166,10 @@ def validate(screen: Screen, folder: Path, what: ValidateChoices, as_json: bool)
     )
     samples = read_samples(what.data, opened.shape, opened.encoding).head(what.samples)
     graph = opened.float_graph()
+    candidates = opened.candidates()
     with screen.progress() as progress:
         done = climb(
-            graph, opened.candidates(), samples, opened.registry.reference, budget=budget_of(config),
+            graph, candidates, samples, opened.registry.reference, budget=budget_of(config),
             earlier=opened.earlier(), progress=progress,
         )  # fmt: skip
     evidence = done.evidence
@@ -175,7 +177,7 @@ def validate(screen: Screen, folder: Path, what: ValidateChoices, as_json: bool)
     if what.junit is not None:
         save(what.junit, lambda path: write_atomic(path, junit.junit_bytes(evidence, title)))
     if what.html is not None:
-        page = html.page(page_data(opened, done, title))
+        page = html.page(page_data(opened, graph, candidates, done, title))
         save(what.html, lambda path: write_atomic(path, page))
     if as_json:
         screen.json(evidence.to_json())
@@ -192,34 +194,18 @@ def budget_of(config: Config) -> Budget:
     return Budget(config.budget.accuracy_points, config.budget.spike_mismatch)
 
 
-def page_data(opened: Opened, done: Validated, title: str) -> html.PageData:
+def page_data(opened: Opened, graph: Graph, candidates: list[Candidate], done: Validated, title: str) -> html.PageData:
     """What the HTML page shows of a folder and its validation."""
     accounts = {column(name): opened.account(name) for name in opened.targets}
-    graph = opened.float_graph()
-    fixed = {column(name): opened.fixed_graph(name) for name in opened.targets}
     return html.PageData(
         title=title,
         evidence=done.evidence,
         utilization={name: {k: tuple(v) for k, v in a["utilization"].items()} for name, a in accounts.items()},
         tables={name: a.get("tables", {}) for name, a in accounts.items()},
         traces=done.traces,
-        scales={column(name): opened.scales(name) for name in opened.targets},
-        weights=weights_by_layer(graph, fixed),
+        scales={c.name: c.scales for c in candidates},
+        weights=weights_by_layer(graph, {c.name: c.program.graph for c in candidates}),
         thresholds={node.name: np.asarray(node.threshold) for node in graph.neurons},
         config=dict(opened.folder.manifest["config"]),
         versions=versions(),
     )
-
-
-def save(path: Path, write: Any) -> None:
-    """Writes a file; an error names it.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        write(path)
-    except SnncError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error

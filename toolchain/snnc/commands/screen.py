@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from snnc.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,15 @@ class Screen:
                 bars.update(tasks[task], completed=done, total=total)
 
             yield update
+
+
+def save(path: Path, write: Callable[[Path], None]) -> None:
+    """Writes a file; an error names it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        write(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error

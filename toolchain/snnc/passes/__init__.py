@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
-from snnc.errors import InputError
+from snnc.errors import InputError, unknown
 from snnc.passes.add_weights import AddWeights
 from snnc.passes.average_to_sum import AverageToSum
 from snnc.passes.base import Applied, Pass, Preserves, run_passes
@@ -72,12 +71,12 @@ def parse(text: str) -> Pass:
     name, inside = match.group(1), match.group(2) or ""
     kind = KNOWN.get(name)
     if kind is None:
-        raise InputError(_unknown("pass", name, list(KNOWN)))
+        raise InputError(unknown("pass", name, list(KNOWN)))
     hints, given = get_type_hints(kind), {}
     for part in (p.strip() for p in inside.split(",") if p.strip()):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or key not in options(kind):
-            raise InputError(_unknown(f"option of {name}", key, list(options(kind))))
+            raise InputError(unknown(f"option of {name}", key, list(options(kind))))
         given[key] = _value(f"{name}.{key}", value, hints[key])
     made: Pass = kind(**given)
     return made
@@ -105,9 +104,3 @@ def _value(where: str, text: str, hint: Any) -> Any:
         return hint(text)
     except ValueError:
         raise InputError(f"{where} is {text!r}, allowed is {_allowed(hint)}") from None
-
-
-def _unknown(what: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    there = ", ".join(sorted(known)) or "none"
-    return f"no {what} is called {name!r}" + (f"; the nearest is {near[0]!r}" if near else "") + f" (there are {there})"
