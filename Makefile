@@ -16,11 +16,15 @@ setup: $(STAMP)  ## make .venv with every extra, lava-nc included
 
 # torch goes first and alone: an unpinned torch would pull another build. lava-nc declares python<3.11 and numpy<2 but
 # runs beyond both with the shim in backends/snnc_loihi/compat.py, hence --no-deps --ignore-requires-python.
+# The other frameworks declare torchvision, samna or nir<=1.0.4, which none of what we capture needs and which do not
+# live together; without their dependencies they do.
+FRAMEWORKS := spikingjelly norse sinabs nirtorch loguru pbr snn-mlir
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python lava-nc==0.10.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps $(FRAMEWORKS)
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## compile the digits network for Loihi and SpiNNaker and validate it on held-out digits
