@@ -131,10 +131,15 @@ class _Capture:
         low = self._lower(first)
         if low.used_time:
             return "batch_time", first
-        if low.used_batch:
+        if low.used_batch or (first.error is not None and self._takes_time_first()):
             return "time_batch", first
         self._check_single_step()
         return "step", first
+
+    def _takes_time_first(self) -> bool:
+        """A parameter per step, as in temporal batch normalisation, fits only one order of the axes."""
+        second = self._record("time_batch", 0)
+        return second.error is None and self._lower(second).used_time
 
     def _check_single_step(self) -> None:
         """One call of a model without a time loop calls every neuron once."""

@@ -21,6 +21,7 @@ from snnc.capture import adapters
 from snnc.errors import ModelError, SnncError
 
 Layout = Literal["batch_time", "time_batch", "step"]
+FRAMEWORKS = ("snntorch", "spikingjelly", "norse", "sinabs")
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
 _CASTS = (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16)
 
@@ -67,8 +68,8 @@ def private_copy(module: nn.Module) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     for part in module.modules():
-        for value in (*vars(part).values(), *part._buffers.values()):
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+        for value in (*_tensors(vars(part)), *_tensors(part._buffers)):
+            if value.grad_fn is not None:
                 memo[id(value)] = value.detach().clone()
     try:
         twin = copy.deepcopy(module, memo).cpu().double().eval().requires_grad_(False)
@@ -78,6 +79,15 @@ def private_copy(module: nn.Module) -> nn.Module:
     with running(twin):
         reset(twin)
     return twin
+
+
+def _tensors(values: Any) -> Iterator[torch.Tensor]:
+    """Tensors among the values of a dictionary, list or tuple, and of those inside it."""
+    for value in values.values() if isinstance(values, dict) else values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (dict, list, tuple)):
+            yield from _tensors(value)
 
 
 def check_numbers(module: nn.Module, where: str) -> None:
@@ -139,11 +149,11 @@ def user_line(error: BaseException) -> str:
 
 @cache
 def is_user_file(filename: str) -> bool:
-    """True for code that is neither torch's nor snnTorch's nor ours."""
+    """True for code that is neither torch's nor a framework's nor ours."""
     return not filename.startswith(_library_folders()) and not filename.startswith("<")
 
 
 def _library_folders() -> tuple[str, ...]:
-    """Found without importing them: snnTorch need not be installed."""
-    specs = (importlib.util.find_spec(name) for name in ("torch", "snntorch", "snnc.nn", "snnc.capture"))
+    """Found without importing them: frameworks need not be installed."""
+    specs = (importlib.util.find_spec(name) for name in ("torch", *FRAMEWORKS, "snnc.nn", "snnc.capture"))
     return tuple(str(Path(spec.origin).parent) + os.sep for spec in specs if spec is not None and spec.origin)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,19 +33,19 @@ def _pairwise(low: Lowering, a: Any, b: Any, function: Callable[[Any, Any], Term
     """Applies a function of two operands step by step."""
     a, b = constant(a), constant(b)
     if isinstance(a, Seq) or isinstance(b, Seq):
-        length, first = next((len(v.items), v.time_first) for v in (a, b) if isinstance(v, Seq))
-        columns = [_column(low, v, length, first) for v in (a, b)]
-        return Seq(tuple(function(p, q) for p, q in zip(*columns, strict=True)), first)
+        like = next(v for v in (a, b) if isinstance(v, Seq))
+        columns = [_column(low, v, like) for v in (a, b)]
+        return replace(like, items=tuple(function(p, q) for p, q in zip(*columns, strict=True)))
     return function(a, b)
 
 
-def _column(low: Lowering, value: Any, length: int, time_first: bool) -> list[Any]:
+def _column(low: Lowering, value: Any, like: Seq) -> list[Any]:
     if isinstance(value, Seq):
-        if len(value.items) != length or value.time_first != time_first:
+        if (len(value.items), value.time_first, value.folded) != (len(like.items), like.time_first, like.folded):
             raise low.refuse("two sequences of different layout are combined")
         return list(value.items)
-    if isinstance(value, Const) and value.value.ndim + 1 < len(low.made):
-        return [value] * length
+    if isinstance(value, Const) and value.value.ndim + (0 if like.folded else 1) < len(low.made):
+        return [value] * len(like.items)
     raise low.refuse("a sequence is combined with a tensor that has no time axis")
 
 
@@ -121,14 +123,27 @@ def _negative(low: Lowering, a: Any) -> Value:
 def _reshape(low: Lowering, x: Value, *args: Any, **kwargs: Any) -> Value:  # noqa: ARG001 - only the result counts
     """Any reshape; the shapes that came out tell whether it flattens."""
     given, made = low.shape_of(), low.made
-    lead = 2 if isinstance(x, Seq) else 1
+    x, given = _regrouped(x, given, made)
+    lead = 2 if isinstance(x, Seq) and not x.folded else 1
     if given[:lead] != made[:lead]:
         raise low.refuse(f"a reshape of {given} to {made} mixes batch or time with the data")
     if isinstance(x, (State, Total)):
         return x if given == made else _refuse_state(low)
     if isinstance(x, Seq):
-        return low.lift(lambda term: _flat(low, term, made[2:]), x)
+        return low.lift(lambda term: _flat(low, term, made[lead:]), x)
     return _flat(low, low.term(x, "a reshape"), made[1:])
+
+
+def _regrouped(x: Value, given: tuple[int, ...], made: tuple[int, ...]) -> tuple[Value, tuple[int, ...]]:
+    """Time and batch put into one axis, or taken apart again: what layers without time are wrapped in."""
+    if not isinstance(x, Seq) or not made:
+        return x, given
+    if not x.folded and made[0] == given[0] * given[1] and math.prod(made) == math.prod(given):
+        return replace(x, folded=True), (made[0], *given[2:])
+    steps = made[x.axis] if x.folded and len(made) > 1 else 0
+    if steps == len(x.items) and math.prod(made[:2]) == given[0]:
+        return replace(x, folded=False), (*made[:2], *given[1:])
+    return x, given
 
 
 def _refuse_state(low: Lowering) -> Value:
@@ -230,7 +245,7 @@ FUNCTIONS: dict[str, Handler] = {
     **dict.fromkeys(("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"), _times),
     **dict.fromkeys(("div", "div_", "divide", "true_divide", "__truediv__", "__itruediv__"), _divide),
     **dict.fromkeys(("neg", "negative", "__neg__"), _negative),
-    **dict.fromkeys(("flatten", "reshape", "view", "view_as", "reshape_as"), _reshape),
+    **dict.fromkeys(("flatten", "unflatten", "reshape", "view", "view_as", "reshape_as"), _reshape),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concat),
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"), _dropout),
     **dict.fromkeys(("max_pool1d", "max_pool2d"), _max_pool),

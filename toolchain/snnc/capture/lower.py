@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ from snnc.errors import SnncError, UnsupportedError
 from snnc.ir import Node
 
 Handler = Callable[..., Value]
+_ON_FOLDED = frozenset(
+    ("detach", "clone", "contiguous", "double", "to", "type", "type_as", "add", "add_", "__add__", "__radd__",
+     "__iadd__", "sub", "__sub__", "__rsub__", "mul", "mul_", "__mul__", "__rmul__", "div", "__truediv__", "neg",
+     "__neg__", "flatten", "unflatten", "reshape", "view", "dropout", "dropout1d", "dropout2d", "linear")
+)  # fmt: skip
 _HAND_WRITTEN = frozenset(("gt", "ge", "lt", "le", "__gt__", "__ge__", "heaviside", "sign", "where", "greater"))
 
 
@@ -39,6 +45,7 @@ class Lowering:
         self.cells: dict[str, adapters.Cell] = {}
         self.used_time = self.used_batch = False
         self._ops: dict[tuple[object, ...], Op] = {}
+        self._chains: dict[tuple[object, ...], tuple[Node, ...]] = {}
         self._values: dict[fx.Node, Value] = {}
         self.node: fx.Node | None = None
 
@@ -136,6 +143,8 @@ class Lowering:
         handler = self.functions.get(node.meta["name"])
         if handler is None:
             raise self._unknown(node.meta["name"])
+        if node.meta["name"] not in _ON_FOLDED and any(isinstance(a, Seq) and a.folded for a in args):
+            raise self.refuse("time and batch are one axis here (flatten(0, 1)); take them apart first (unflatten)")
         return handler(self, *args, **kwargs)
 
     def _unknown(self, name: str) -> UnsupportedError:
@@ -154,13 +163,27 @@ class Lowering:
         if adapter is None:
             raise adapters.unknown(path, module)
         given = args[0] if args else next(iter(kwargs.values()), None)
+        axis = adapter.time_axis(module)
+        if axis is not None:
+            given = self._sequence(path, given, axis)
         if isinstance(adapter, adapters.Cell):
             self.cells[path] = adapter
             states = {**dict(zip(adapter.state_args, args[1:], strict=False)), **kwargs}
             return self._cell(path, adapter, given, {k: states[k] for k in adapter.state_args if k in states})
-        if isinstance(given, Seq) and adapter.over_time:
+        if isinstance(given, Seq) and (adapter.over_time or given.folded or axis is not None):
             return self.lift(lambda term: self._layer(path, module, adapter, term), given)
         return self._layer(path, module, adapter, self.term(given, path or "the model"))
+
+    def _sequence(self, path: str, given: Any, axis: int) -> Seq:
+        """What a module is given that takes all steps in one call."""
+        name, layout = path or "the model", "[T, B, ...]" if axis == 0 else "[B, T, ...]"
+        if not isinstance(given, Seq) or given.folded:
+            raise self.refuse(f"{name} takes all steps in one call, {layout}, and is given something else")
+        if given.axis != axis:
+            self.used_batch = self.used_batch or axis == 0
+            raise self.refuse(f"{name} takes {layout} and is given the other order of time and batch")
+        self.used_time = True
+        return given
 
     def _layer(self, path: str, module: nn.Module, adapter: adapters.Layer, given: Term) -> Term:
         made = self.made[len(self.made) - self._own_axes(given) :]
@@ -169,27 +192,63 @@ class Lowering:
         key = ("module", path, given.shape, given.binary and adapter.needs_binary)
         if self.made[:1] != self.shape_of()[:1]:
             raise self.refuse(f"{path} changes the batch axis from {self.shape_of()} to {self.made}")
-        return self.apply(key, label, lambda: adapter.node(module, site), [given], made)
+        return self._chain(key, label, lambda: adapter.node(module, site), given, made)
+
+    def _chain(self, key: tuple[object, ...], label: str, make: Callable[[], Node | tuple[Node, ...]], given: Term,
+               made: Shape) -> Term:  # fmt: skip
+        """One node, or several of one module that follow each other and change the shape in the first."""
+        if key not in self._chains:
+            nodes = make()
+            self._chains[key] = nodes if isinstance(nodes, tuple) else (nodes,)
+        term = given
+        for index, node in enumerate(self._chains[key]):
+            own = node.name if index else label
+            term = self.apply((*key, index), own, lambda node=node: node, [term], made)  # type: ignore[misc]
+        return term
 
     def _own_axes(self, given: Term) -> int:
         lead = self.rank() - len(given.shape)
         return len(self.made) - lead
 
     def _cell(self, path: str, adapter: adapters.Cell, given: Any, states: Mapping[str, Any]) -> Value:
-        name = path or "the neuron"
-        term = self.term(given, name)
         calls = self.calls.setdefault(path, [])
         for state_name, value in states.items():
-            self._check_state(path, len(calls), state_name, value)
-        spikes = self.terms.spikes(path, len(calls), term.shape)
-        calls.append(term)
-        more = (State(path, len(calls) - 1, state_name) for state_name in adapter.state_args)
+            self._check_state(path, len(calls), state_name, value, adapter.spikes_arg)
+        spikes: Value
+        if isinstance(given, Seq) and adapter.time_axis(self.module.get_submodule(path)) is not None:
+            spikes = self.lift(lambda term: self._step(path, adapter, term), given)
+        else:
+            spikes = self._step(path, adapter, self.term(given, path or "the neuron"))
+        more = (State(path, len(calls) - 1, state_name) for state_name in adapter.returned_states)
         return spikes if self.node is not None and self.node.meta["shape"] is not None else Many((spikes, *more))
 
-    def _check_state(self, path: str, call: int, name: str, value: Any) -> None:
+    def _step(self, path: str, adapter: adapters.Cell, term: Term) -> Term:
+        """Spikes of one step; what the module does to its input itself becomes nodes before the population."""
+        module, calls = self.module.get_submodule(path), self.calls[path]
+        label = node_name(self.module, path) or type(module).__name__.lower()
+        site = self.site(path or label, term, term.shape)
+        extra = {key: make(module, site) for key, make in (("before", adapter.before), ("recurrent", adapter.recurrent))
+                 if make is not None}  # fmt: skip
+        if extra.get("before") is not None:
+            term = self._own(("before", path), f"{label}_input", extra["before"], term)
+        if extra.get("recurrent") is not None:
+            last = self.terms.spikes(path, len(calls) - 1, term.shape) if calls else self.terms.zero(term.shape)
+            back = self._own(("recurrent", path), f"{label}_recurrent", extra["recurrent"], last)
+            term = self.terms.add([term, back])
+        calls.append(term)
+        return self.terms.spikes(path, len(calls) - 1, term.shape)
+
+    def _own(self, key: tuple[object, ...], label: str, node: Node | None, given: Term) -> Term:
+        assert node is not None
+        return self.apply(key, label, lambda: node, [given], given.shape)
+
+    def _check_state(self, path: str, call: int, name: str, value: Any, spikes_arg: str) -> None:
         if value is None or (call == 0 and isinstance(value, Const) and value.zero):
             return
         if isinstance(value, State) and (value.source, value.step, value.name) == (path, call - 1, name):
+            return
+        own = call and name == spikes_arg and isinstance(value, Term)
+        if own and value is self.terms.spikes(path, call - 1, value.shape):
             return
         found = "a constant that is not zero" if isinstance(value, Const) else "another tensor"
         if call and isinstance(value, Const):
@@ -199,8 +258,7 @@ class Lowering:
 
     def lift(self, function: Callable[[Term], Term], given: Seq) -> Seq:
         """Applies a function to every step."""
-        items = tuple(function(self.term(item, "an operation")) for item in given.items)
-        return Seq(items, given.time_first)
+        return replace(given, items=tuple(function(self.term(item, "an operation")) for item in given.items))
 
     def _resolve(self, values: Any) -> Any:
         def meaning(value: Any) -> Any:

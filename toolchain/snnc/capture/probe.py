@@ -87,10 +87,18 @@ class _Tap:
         before = given.clone()
         out = self.original(*args, **kwargs)
         spikes = out[0] if isinstance(out, tuple) else out
-        self.spikes.append(_numpy(spikes))
-        states = self.cell.states(self.part, before, spikes)
-        self.states.append({key: _numpy(torch.broadcast_to(v, spikes.shape)) for key, v in states.items()})
+        axis = self.cell.time_axis(self.part)
+        if axis is None:
+            self._keep(spikes, self.cell.states(self.part, before, spikes))
+            return out
+        states = self.cell.sequence(self.part, before, spikes) if self.cell.sequence is not None else {}
+        for step in range(spikes.shape[axis]):
+            self._keep(spikes.select(axis, step), {key: value.select(axis, step) for key, value in states.items()})
         return out
+
+    def _keep(self, spikes: torch.Tensor, states: adapters.States) -> None:
+        self.spikes.append(_numpy(spikes))
+        self.states.append({key: _numpy(torch.broadcast_to(v, spikes.shape)) for key, v in states.items()})
 
     def stacked_spikes(self, steps: int) -> npt.NDArray[np.int8]:
         """[B, T, *shape]."""

@@ -154,10 +154,12 @@ class Seq:
     Attributes:
         items: one value per step; None where nothing was written yet.
         time_first: layout [T, B, ...] instead of [B, T, ...].
+        folded: time and batch are one axis, ``x.flatten(0, 1)``.
     """
 
     items: tuple[Value | None, ...]
     time_first: bool
+    folded: bool = False
 
     @property
     def axis(self) -> int:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from snnc.capture.adapters import snnc, snntorch, torch
-from snnc.capture.adapters.base import Adapter, Cell, Layer, Site
+from snnc.capture.adapters.base import Adapter, Cell, Layer, Site, States
 from snnc.errors import UnsupportedError, Violation
 
 _REGISTERED: dict[str, Adapter] = {**torch.ADAPTERS, **snntorch.ADAPTERS}
@@ -39,10 +39,11 @@ def unregister(name: str) -> None:
 
 
 def adapter_for(module: nn.Module) -> Adapter | None:
-    """The adapter of the module's type or of the base class whose ``forward`` it inherits unchanged."""
-    for cls in type(module).__mro__:
+    """The adapter of the module's type or of the base class whose methods it inherits unchanged."""
+    kind = type(module)
+    for cls in kind.__mro__:
         adapter = _REGISTERED.get(qualified_name(cls))
-        if adapter is not None and getattr(type(module), "forward", None) is getattr(cls, "forward", None):
+        if adapter is not None and all(getattr(kind, m, None) is getattr(cls, m, None) for m in adapter.inherits):
             return adapter
     return snnc.adapter_for(module)
 
@@ -71,5 +72,5 @@ def session(module: nn.Module) -> Iterator[None]:
         yield
 
 
-__all__ = ["Adapter", "Cell", "Layer", "Site", "adapter_for", "is_leaf", "qualified_name", "register", "session",
-           "unknown", "unregister"]  # fmt: skip
+__all__ = ["Adapter", "Cell", "Layer", "Site", "States", "adapter_for", "is_leaf", "qualified_name", "register",
+           "session", "unknown", "unregister"]  # fmt: skip

@@ -39,24 +39,33 @@ class Site:
         return UnsupportedError(str(violation), violations=())
 
 
+def one_step(module: nn.Module) -> int | None:  # noqa: ARG001 - a time_axis function
+    """The time axis of a module that takes one step per call: none."""
+    return None
+
+
 @dataclass(frozen=True)
 class Layer:
     """A module without state.
 
     Attributes:
-        node: makes the node (named like the path) or raises UnsupportedError.
+        node: makes the node (named like the path), or several that follow each other, or raises UnsupportedError.
         over_time: the module treats leading axes alike, so that it may be given [B, T, ...] at once.
         needs_binary: the node depends on whether the input is known to hold only 0 and 1.
+        time_axis: position of the time axis if the module takes all steps in one call (0: [T, B, ...]), else None.
+        inherits: methods that a subclass must leave as they are, or the adapter does not speak for it.
     """
 
-    node: Callable[[nn.Module, Site], Node]
+    node: Callable[[nn.Module, Site], Node | tuple[Node, ...]]
     over_time: bool = False
     needs_binary: bool = False
+    time_axis: Callable[[nn.Module], int | None] = one_step
+    inherits: tuple[str, ...] = ("forward",)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A neuron module: one step per call, spikes are its first (or only) output.
+    """A neuron module: one step per call, or all steps in one; spikes are its first (or only) output.
 
     Attributes:
         node: (module, name, shape) -> the population, or raises UnsupportedError.
@@ -65,6 +74,14 @@ class Cell:
         states: (module, input of the step, spikes of the step) -> ``v`` and ``u`` after a step, as Trace defines
             them: v after the reset, u as the update used it.
         state_args: names of the state arguments, in their order after the input.
+        returns: names of the states returned after the spikes; None: those of ``state_args``.
+        spikes_arg: the state argument that takes the spikes of the step before; empty if there is none.
+        time_axis: as for :class:`Layer`.
+        sequence: for modules that take all steps in one call: (module, input, spikes) -> states as above, with the
+            time axis of the spikes; called after the run, which began at rest. None: no state is compared.
+        before: makes the node through which the input passes first, or None.
+        recurrent: makes the node through which the module feeds its own spikes of the step before to itself.
+        inherits: as for :class:`Layer`.
     """
 
     node: Callable[[nn.Module, str, Shape], Neuron]
@@ -72,6 +89,18 @@ class Cell:
     memory: Callable[[nn.Module], States]
     states: Callable[[nn.Module, torch.Tensor, torch.Tensor], States]
     state_args: tuple[str, ...] = ()
+    returns: tuple[str, ...] | None = None
+    spikes_arg: str = ""
+    time_axis: Callable[[nn.Module], int | None] = one_step
+    sequence: Callable[[nn.Module, torch.Tensor, torch.Tensor], States] | None = None
+    before: Callable[[nn.Module, Site], Node | None] | None = None
+    recurrent: Callable[[nn.Module, Site], Node | None] | None = None
+    inherits: tuple[str, ...] = ("forward",)
+
+    @property
+    def returned_states(self) -> tuple[str, ...]:
+        """Names of the states behind the spikes in what a call returns."""
+        return self.state_args if self.returns is None else self.returns
 
 
 Adapter = Layer | Cell
