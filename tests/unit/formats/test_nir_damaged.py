@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from snnc.errors import InputError, SnncError, UnsupportedError
-from snnc.formats import nir_file_tree
+from snnc.formats.hdf5_tree import Limits
 from snnc.formats.nir_file import Meaning, read
+from snnc.formats.nir_file_tree import read_content, read_tree
 from unit.formats.nir_files import LIF, Fields, full, line, raw
 
 SAID = Meaning(1e-3, "zero", "euler")
@@ -167,11 +168,20 @@ def test_hostile_members(good: Path, harm: Callable[[h5py.File], None], text: st
     refused(good, text)
 
 
-def test_sizes_are_bounded(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MAX_FILE", "MAX_UNPACKED", "MAX_OBJECTS"):
-        with monkeypatch.context() as patch:
-            patch.setattr(nir_file_tree, name, 5)
-            refused(good, "5")
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        (Limits(file=5), "at most 5 are read"),
+        (Limits(unpacked=5), "more than 5 bytes unpacked"),
+        (Limits(objects=5), "more than 5 objects"),
+        (Limits(depth=2), "'fc' in /node/nodes lies more than 2 deep"),
+    ],
+)
+def test_sizes_are_bounded(good: Path, limits: Limits, text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        read_tree(good.read_bytes(), str(good), limits)
+    with pytest.raises(InputError, match="at most 5 are read"):
+        read_content(good, Limits(file=5))
 
 
 def test_without_h5py(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

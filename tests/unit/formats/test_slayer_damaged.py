@@ -13,6 +13,7 @@ import pytest
 
 from snnc.errors import InputError, UnsupportedError
 from snnc.formats import slayer_tree
+from snnc.formats.hdf5_tree import Limits
 from snnc.formats.slayer_file import open_net, read
 from unit.formats.slayer_nets import NEURON, conv, dense, net_bytes, neuron, without
 
@@ -176,7 +177,7 @@ def no_layers(file: Any) -> None:
     ("change", "text"),
     [
         (outside, "is a link"), (soft, "is a link"), (raw_file, "lies in another file"),
-        (virtual, "lies in another file"), (huge, "bytes unpacked"), (gap, "called 0 to 0, not 1"),
+        (virtual, "lies in another file"), (huge, "claims 4398046511104 bytes"), (gap, "called 0 to 0, not 1"),
         (flat, "0 layers"), (deep, "levels"), (crowded, "more than 100 fields"), (texts, "holds 2 texts"),
         (compound, "only numbers and text"), (nothing, "holds no data"), (no_layers, "0 layers"),
     ],
@@ -208,10 +209,9 @@ def test_a_text_heap_without_end_is_refused() -> None:
         read(bytes(content), "heap.net")
 
 
-def test_a_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.net cannot be read"):
         open_net(tmp_path / "none.net")
     (tmp_path / "big.net").write_bytes(net_bytes([GOOD]))
-    monkeypatch.setattr(slayer_tree, "MAX_FILE", 100)
     with pytest.raises(InputError, match="at most 100 are read"):
-        open_net(tmp_path / "big.net")
+        slayer_tree.read_content(tmp_path / "big.net", Limits(file=100))

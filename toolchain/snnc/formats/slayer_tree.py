@@ -1,33 +1,27 @@
 """What lies in a SLAYER ``.net`` file: one record of fields per layer. Nothing is trusted or executed.
 
-The file is HDF5. It is read with bounded sizes, without following links to other places or other files, and without
-object types, so that a damaged or hostile file ends as an InputError.
+The file is HDF5, read with bounds in a process of its own (:mod:`snnc.formats.hdf5_read`).
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.errors import InputError, Violation
-from snnc.formats.hdf5_check import check_hdf5
+from snnc.formats import hdf5_read
+from snnc.formats.hdf5_read import LIMITS, read_content
+from snnc.formats.hdf5_tree import Group, Limits, Value
 from snnc.ir import IntArray
 
-MAX_FILE = 1 << 30
-MAX_UNPACKED = 1 << 30
+__all__ = ["Record", "read_content", "read_records"]
 MAX_LAYERS = 1000
 MAX_FIELDS = 100
 MAX_DEPTH = 3
-# What h5py and HDF5 raise on damaged files.
-DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError, MemoryError, OverflowError)
-Value = npt.NDArray[Any] | str
+HINT = "is this a SLAYER network file?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,104 +88,58 @@ class Record:
         return self.fields[key]
 
 
-def read_content(path: Path) -> bytes:
-    """The file's bytes, at most ``MAX_FILE``.
-
-    Raises:
-        InputError: it cannot be read or is larger.
-    """
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise InputError(f"{path} has {path.stat().st_size} bytes, at most {MAX_FILE} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def read_records(content: bytes, where: str) -> tuple[Record, ...]:
+def read_records(content: bytes, where: str, limits: Limits = LIMITS) -> tuple[Record, ...]:
     """The layers in order.
 
     Args:
         content: the file's bytes.
         where: what messages call the file.
+        limits: bounds.
 
     Raises:
         InputError: h5py is missing, or the file is damaged, too large, or has no layers 0, 1, 2, ...
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise InputError(f"{where}: .net files need h5py; pip install 'snnc[slayer]'") from error
-    try:
-        check_hdf5(content, where)
-        with h5py.File(io.BytesIO(content), "r") as file:
-            walk = _Walk(h5py, where)
-            layers = walk.member(file, "layer")
-            return tuple(walk.record(walk.member(layers, key), key) for key in walk.numbered(layers))
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{where} is no SLAYER network file or is damaged: {error}") from error
+    file = hdf5_read.read_hdf5(content, where, "slayer", limits)
+    layers = hdf5_read.member(file, "layer", where, HINT)
+    return tuple(_record(hdf5_read.member(layers, key, where, HINT), key, where) for key in _numbered(layers, where))
 
 
-class _Walk:
-    """Reads members in place and counts the bytes."""
+def _numbered(group: Group | Value, where: str) -> list[str]:
+    """The keys 0, 1, 2, ... in order, and nothing else."""
+    found = set(group.members) if isinstance(group, Group) else set()
+    if not 1 <= len(found) <= MAX_LAYERS:
+        raise InputError(f"{where}: {len(found)} layers, allowed are 1 to {MAX_LAYERS}")
+    wanted = [str(index) for index in range(len(found))]
+    if found != set(wanted):
+        strange = ", ".join(sorted(found - set(wanted))[:5])
+        raise InputError(f"{where}: {len(found)} layers are called 0 to {len(found) - 1}, not {strange}")
+    return wanted
 
-    def __init__(self, h5py: Any, where: str) -> None:
-        self.h5py, self.where, self.bytes = h5py, where, 0
 
-    def member(self, group: Any, key: str) -> Any:
-        """A member that lies in this file, at this place."""
-        if not isinstance(group, self.h5py.Group) or key not in group:
-            raise InputError(f"{self.where}: {group.name} has no member {key!r}; is this a SLAYER network file?")
-        if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
-            raise InputError(f"{self.where}: {key!r} in {group.name} is a link; only data in place is read")
-        return group[key]
+def _record(group: Group | Value, key: str, where: str) -> Record:
+    """All fields of a layer."""
+    fields: dict[str, Value] = {}
+    if not isinstance(group, Group):
+        raise InputError(f"{where}: layer {key} is data where a group is expected")
+    _collect(group, "", fields, where, 0)
+    return Record(where, f"layer{key}", MappingProxyType(fields))
 
-    def numbered(self, group: Any) -> list[str]:
-        """The keys 0, 1, 2, ... in order, and nothing else."""
-        count = len(group) if isinstance(group, self.h5py.Group) else 0
-        if not 1 <= count <= MAX_LAYERS:
-            raise InputError(f"{self.where}: {count} layers, allowed are 1 to {MAX_LAYERS}")
-        wanted = [str(index) for index in range(count)]
-        if set(group) != set(wanted):
-            strange = ", ".join(sorted(set(group) - set(wanted))[:5])
-            raise InputError(f"{self.where}: {count} layers are called 0 to {count - 1}, not {strange}")
-        return wanted
 
-    def record(self, group: Any, key: str) -> Record:
-        """All fields of a layer."""
-        fields: dict[str, Value] = {}
-        self._collect(group, "", fields, 0)
-        return Record(self.where, f"layer{key}", MappingProxyType(fields))
+def _collect(group: Group, prefix: str, fields: dict[str, Value], where: str, depth: int) -> None:
+    if depth > MAX_DEPTH or len(fields) + len(group.members) > MAX_FIELDS:
+        raise InputError(f"{where}: {group.path} has more than {MAX_FIELDS} fields or {MAX_DEPTH} levels")
+    for key in group.members:
+        item = hdf5_read.member(group, key, where, HINT)
+        if isinstance(item, Group):
+            _collect(item, f"{prefix}{key}/", fields, where, depth + 1)
+        else:
+            fields[prefix + key] = _plain(item, f"{where}: {group.path}/{key}")
 
-    def _collect(self, group: Any, prefix: str, fields: dict[str, Value], depth: int) -> None:
-        if not isinstance(group, self.h5py.Group):
-            raise InputError(f"{self.where}: {group.name} is data where a group is expected")
-        if depth > MAX_DEPTH or len(fields) + len(group) > MAX_FIELDS:
-            raise InputError(f"{self.where}: {group.name} has more than {MAX_FIELDS} fields or {MAX_DEPTH} levels")
-        for key in sorted(group):
-            item = self.member(group, key)
-            if isinstance(item, self.h5py.Dataset):
-                fields[prefix + key] = self._value(item)
-            else:
-                self._collect(item, f"{prefix}{key}/", fields, depth + 1)
 
-    def _value(self, data: Any) -> Value:
-        """Numbers of any shape, or the first of some texts."""
-        if data.shape is None:
-            raise InputError(f"{self.where}: {data.name} holds no data")
-        if data.is_virtual or data.external:
-            raise InputError(f"{self.where}: {data.name} lies in another file; only data in place is read")
-        text = self.h5py.check_string_dtype(data.dtype) is not None
-        if not text and data.dtype.kind not in "biuf":
-            raise InputError(f"{self.where}: {data.name} is {data.dtype}; only numbers and text are read")
-        self.bytes += max(data.dtype.itemsize, 1) * int(data.size)
-        if self.bytes > MAX_UNPACKED:
-            raise InputError(f"{self.where}: more than {MAX_UNPACKED} bytes unpacked")
-        if not text:
-            return np.asarray(data[()])
-        found = np.asarray(data.asstr()[()], dtype=object).reshape(-1)
-        if found.size != 1:
-            raise InputError(f"{self.where}: {data.name} holds {found.size} texts, allowed is one")
-        return str(found[0])
+def _plain(value: Value, what: str) -> Value:
+    """Numbers of any shape, or one text."""
+    if isinstance(value, str) or value.dtype.kind != "O":
+        return value
+    if value.size != 1:
+        raise InputError(f"{what} holds {value.size} texts, allowed is one")
+    return str(value.flat[0])
