@@ -10,13 +10,14 @@ import numpy as np
 
 from snnc.errors import Violation
 from snnc.ir import Graph
-from snnc.target import Target
+from snnc.target import Target, no_lower_bound
 from snnc_loihi import constraints as layers
 from snnc_loihi import constraints_neuron as neurons
 
 PLAIN = {
     "fire_from": "updated", "leak": "exp", "adaptation": (), "output": "binary", "one_shot": False, "schedule": (),
 }  # fmt: skip
+SINGLE = "Train with one spike a step (sinabs: spike_fn=SingleSpike)."
 
 
 def plain_neurons(graph: Graph, target: Target) -> Iterator[Violation]:
@@ -29,7 +30,8 @@ def plain_neurons(graph: Graph, target: Target) -> Iterator[Violation]:
         for key, want in PLAIN.items():
             if getattr(node, key) != want:
                 allowed = "none" if want == () else str(want)
-                yield Violation(node.name, key, str(getattr(node, key)), allowed, "Not in the neuron program yet.")
+                fix = SINGLE if node.output == "multi" and key == "output" else "Not in the neuron program yet."
+                yield Violation(node.name, key, str(getattr(node, key)), allowed, fix)
 
 
 def reset_in_time(graph: Graph, target: Target) -> Iterator[Violation]:
@@ -60,6 +62,7 @@ CONSTRAINTS = (
     layers.spiking_input,
     plain_neurons,
     reset_in_time,
+    no_lower_bound,
     kept_fractions,
     neurons.rest_at_zero,
     neurons.folded_gain,

@@ -11,7 +11,7 @@ import numpy as np
 
 from snnc.errors import Violation
 from snnc.ir import Graph, Neuron
-from snnc.target import Target
+from snnc.target import Target, no_lower_bound
 
 
 def _neurons(
@@ -37,9 +37,9 @@ def _unless(value: Any, number: float) -> str | None:
 def binary_spikes(graph: Graph, target: Target) -> Iterator[Violation]:
     """A neuron sends 0 or 1.
 
-    Graded, ternary and multiple spikes need Loihi 2.
+    Graded, ternary and multiple spikes need Loihi 2. sinabs sends one spike a step with ``spike_fn=SingleSpike``.
     """
-    fix = "Use a neuron with binary spikes."
+    fix = "Use a neuron with binary spikes (sinabs: spike_fn=SingleSpike)."
     yield from _neurons(graph, "output", lambda n: n.output != "binary" and n.output, "binary", fix)
 
 
@@ -224,4 +224,5 @@ NEURON_CONSTRAINTS = (
     shared_decays,
     decaying_current,
     remembering_membrane,
+    no_lower_bound,
 )

@@ -225,6 +225,8 @@ class Run:
                 self._store(self.states, (node.name, name), t, getattr(state, attribute), self.dtype)
 
     def _store(self, where: dict[Any, Array], key: Any, t: int, out: Array, dtype: Any) -> None:
+        if dtype is np.int8 and np.max(out, initial=0) > 127:
+            raise TraceError(f"{key}: {int(np.max(out))} spikes in one step; a trace holds at most 127")
         if key not in where:
             where[key] = np.zeros((self.batch, self.steps, *out.shape[1:]), dtype=dtype)
         where[key][:, t] = out

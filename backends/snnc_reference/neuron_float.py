@@ -37,6 +37,8 @@ def step(node: Neuron, state: FloatState, x: FloatArray) -> FloatState:
     spikes = np.where(held, 0.0, _fired(node, p, v))
     if not node.reset_delay:
         v = _reset(node, p, v, spikes)
+    if "v_min" in p:
+        v = np.maximum(v, p["v_min"])
     if node.reset_u:
         u = np.where(spikes != 0, 0.0, u)
     hold = np.where(spikes != 0, node.refractory, np.maximum(state.hold - 1, 0))
@@ -48,6 +50,8 @@ def _low(p: dict[str, FloatArray]) -> FloatArray:
 
 
 def _fired(node: Neuron, p: dict[str, FloatArray], v: FloatArray) -> FloatArray:
+    if node.output == "multi":
+        return np.asarray(np.where(v > 0, np.trunc(v / p["threshold"]), 0.0), dtype=np.float64)
     up = v > p["threshold"] if node.fires == "gt" else v >= p["threshold"]
     if node.output != "ternary":
         return np.asarray(up.astype(np.float64), dtype=np.float64)
@@ -57,7 +61,7 @@ def _fired(node: Neuron, p: dict[str, FloatArray], v: FloatArray) -> FloatArray:
 
 def _reset(node: Neuron, p: dict[str, FloatArray], v: FloatArray, spikes: FloatArray) -> FloatArray:
     if node.reset_v == "subtract":
-        amount = np.where(spikes > 0, p["threshold"], np.where(spikes < 0, _low(p), 0.0))
+        amount = np.where(spikes > 0, spikes * p["threshold"], np.where(spikes < 0, _low(p), 0.0))
         return np.asarray(v - amount, dtype=np.float64)
     if node.reset_v == "none":
         return v

@@ -71,6 +71,12 @@ def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
         "fire_from": ("updated",), "leak": ("exp",), "adaptation": ((),), "output": ("binary", "ternary"),
         "one_shot": (False,), "schedule": ((),),
     }  # fmt: skip
+    if not isinstance(network, FixedGraph):
+        allowed |= {"output": ("binary", "ternary", "multi")}
+        if node.output == "multi" and node.fires != "ge":
+            return [Violation(node.name, "fires", node.fires, "ge with multi output")]
+    elif node.v_min is not None:
+        return [Violation(node.name, "v_min", "given", "none in integers")]
     if isinstance(network, FixedGraph) and network.conventions.membrane == "closed_form":
         allowed |= {"reset_delay": (0,), "reset_u": (False,), "output": ("binary",)}
         if node.reset_v not in ("zero", "value"):

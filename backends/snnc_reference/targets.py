@@ -13,9 +13,10 @@ from snnc.passes import AddWeights
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 from snnc.quantize.direct import joined
 from snnc.quantize.shift import ShiftProfile, quantize_shift
-from snnc.target import Target
+from snnc.target import Target, no_lower_bound
 
 EXECUTED = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
+SINGLE = "Train with one spike a step (sinabs: spike_fn=SingleSpike)."
 PROFILE = ShiftProfile("generic", Conventions(register_bits=62), exponents=(-6, 0), direct_bits=12)
 
 
@@ -66,7 +67,8 @@ def plain_neurons(graph: Graph, _target: Target) -> Iterator[Violation]:
     for node in graph.neurons:
         for key, want in plain.items():
             if getattr(node, key) != want:
-                yield Violation(node.name, key, str(getattr(node, key)), str(want), "Not implemented yet.")
+                fix = SINGLE if node.output == "multi" and key == "output" else "Not implemented yet."
+                yield Violation(node.name, key, str(getattr(node, key)), str(want), fix)
         if node.reset_delay not in (0, 1):
             yield Violation(node.name, "reset_delay", str(node.reset_delay), "0 or 1")
 
@@ -121,7 +123,7 @@ GENERIC = Target(
         "state": Format(32, 0),
     },
     limits={},
-    constraints=(known_types, sums_only, analog_alone, plain_neurons, unit_gains, kept_fractions),
+    constraints=(known_types, sums_only, analog_alone, plain_neurons, no_lower_bound, unit_gains, kept_fractions),
     quantize=quantize,
     prepare=(AddWeights(),),
     weight_bits=PROFILE.weight_bits,

@@ -27,13 +27,14 @@ from snnc.ir import (
     Readout,
 )  # fmt: skip
 from snnc.quantize.base import retime
-from snnc.target import Target
+from snnc.target import Target, no_lower_bound
 from snnc_spinnaker import solve
 from snnc_spinnaker.paths import all_paths
 from snnc_spinnaker.placement import beyond
 
 NODES = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
 RANGE = 65536.0
+SINGLE = "Train with one spike a step (sinabs: spike_fn=SingleSpike)."
 
 
 def _outside(node: Neuron, key: str, bad: object, allowed: str, fix: str) -> Iterator[Violation]:
@@ -90,7 +91,8 @@ def plain_neurons(graph: Graph, target: Target) -> Iterator[Violation]:
         for key, want in allowed.items():
             if getattr(node, key) != want:
                 found = str(getattr(node, key)) or "empty"
-                yield Violation(node.name, key, found, f"{want if want != () else 'none'} on {target.name}")
+                fix = SINGLE if node.output == "multi" and key == "output" else ""
+                yield Violation(node.name, key, found, f"{want if want != () else 'none'} on {target.name}", fix)
 
 
 def hard_reset(graph: Graph, target: Target) -> Iterator[Violation]:
@@ -240,6 +242,6 @@ def delays(graph: Graph, target: Target) -> Iterator[Violation]:
 
 
 CONSTRAINTS = (
-    node_types, pooling, binary_input, plain_neurons, hard_reset, membrane_leaks, current_decays, gains,
+    node_types, pooling, binary_input, plain_neurons, no_lower_bound, hard_reset, membrane_leaks, current_decays, gains,
     reset_below_threshold, membrane_range, weight_biases, one_weight_per_path, spiking_readout, delays,
 )  # fmt: skip

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from snnc.errors import UnsupportedError, Violation
 from snnc.ir import Conventions, Format, Graph
 from snnc.passes.base import Pass
@@ -70,6 +72,19 @@ def rule(constraint: Constraint) -> str:
 def check(graph: Graph, target: Target) -> tuple[Violation, ...]:
     """All constraints of the target that the graph breaks, none left out."""
     return tuple(violation for constraint in target.constraints for violation in constraint(graph, target))
+
+
+def no_lower_bound(graph: Graph, target: Target) -> Iterator[Violation]:
+    """The membrane has no lower bound of its own.
+
+    A v_min (sinabs: min_v_mem) has no integer step here: without it a membrane falls as far as inhibition takes it.
+    Train without one.
+    """
+    for node in graph.neurons:
+        if node.v_min is not None:
+            found = f"{float(np.max(np.asarray(node.v_min))):g}"
+            fix = "Train without a lower bound (sinabs: min_v_mem=None)."
+            yield Violation(node.name, "v_min", found, f"none on {target.name}", fix)
 
 
 def demand(graph: Graph, target: Target) -> None:

@@ -58,7 +58,8 @@ class Trace:
     Attributes:
         backend: who ran it.
         target: under which target's conventions (``float`` for the float network).
-        spikes: population -> array [B, T, *shape], int8 (0 or 1; -1 too of a ternary population). Populations that
+        spikes: population -> array [B, T, *shape], int8: 0 or 1; -1 too of a ternary population,
+            counts up to 127 of one with ``multi`` output. Populations that
             send numbers have no spikes: what they send is their state ``s``.
         states: (population, name) -> array [B, T, *shape]; float64, or int64 raw integers. ``v`` is the membrane
             after the step (after reset), ``u`` the current that the step's update used; a split synapse has

@@ -120,6 +120,7 @@ def net(**fields: Any) -> Graph:
 RULES: dict[str, Graph] = {
     "plain_neurons": net(adaptation=(Adaptation(0.9, 1.0, 0.1),)),
     "reset_in_time": net(reset_delay=2),
+    "no_lower_bound": net(v_min=-1.0),
     "kept_fractions": net(decay_v=np.array([0.1, 0.2, 1.1, 0.3])),
     "rest_at_zero": net(v_rest=0.1),
     "folded_gain": net(gain=2.0),

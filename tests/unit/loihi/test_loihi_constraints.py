@@ -73,6 +73,7 @@ NEURONS: dict[str, dict[str, Any]] = {
     "shared_decays": {"decay_v": np.array([0.9, 0.9, 0.8, 0.9])},
     "decaying_current": {"decay_u": 1.0},
     "remembering_membrane": {"decay_v": 0.0},
+    "no_lower_bound": {"v_min": -1.0},
 }
 LAYERS: dict[str, list[Graph]] = {
     "known_nodes": [

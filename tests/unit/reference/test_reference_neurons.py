@@ -92,7 +92,9 @@ def test_float_step_is_the_equation(name: str) -> None:
 def integer_cell(p: dict[str, int], **options: Any) -> Neuron:
     scale = {"decay_u": Format(13, 12, signed=False), "decay_v": Format(13, 12, signed=False)}
     p = {"gain": 1, "gain_u": 1} | p
-    given_params = {key: Fixed(np.array(p.get(key, 0)), scale.get(key, Format(48))) for key in Neuron.PARAMS}
+    given_params = {
+        key: Fixed(np.array(p.get(key, 0)), scale.get(key, Format(48))) for key in Neuron.PARAMS if key != "v_min"
+    }
     return Neuron("n", shape=(1,), **given_params, **options)
 
 

@@ -46,7 +46,7 @@ def cells(fixed: bool, *names: str) -> list[Node]:
     def param(value: float, fmt: Format) -> object:
         return Fixed(np.array(round(value / fmt.step)), fmt) if fixed else np.array(value)
 
-    flat = {key: param(float(key in ("gain", "gain_u")), Format(24)) for key in Neuron.PARAMS}
+    flat = {key: param(float(key in ("gain", "gain_u")), Format(24)) for key in Neuron.PARAMS if key != "v_min"}
     flat |= {"threshold": param(3.0, Format(24)), "decay_v": param(0.5, Format(13, 12))}
     return [Neuron(name, shape=(4,), **flat) for name in names]  # type: ignore[arg-type]
 

@@ -194,6 +194,7 @@ def broken(name: str, graph: Graph, quantity: str) -> None:
 
 
 broken("plain_neurons", pair(leak="linear"), "leak")
+broken("no_lower_bound", pair(v_min=-1.0), "v_min")
 broken("hard_reset", pair(reset_v="subtract"), "reset_v")
 broken("membrane_leaks", pair(decay_v=1.0), "decay_v")
 broken("current_decays", pair(decay_u=-0.25), "decay_u")

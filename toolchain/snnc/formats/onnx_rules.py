@@ -113,6 +113,8 @@ def _neuron(node: Neuron) -> Iterator[Violation]:
     for key, want in NEURON.items():
         if getattr(node, key) != want:
             yield Violation(node.name, key, str(getattr(node, key)), str(want), "ONNX files do not execute it yet.")
+    if node.v_min is not None:
+        yield Violation(node.name, "v_min", "given", "none", "ONNX files do not execute it yet.")
     if node.reset_delay not in (0, 1):
         yield Violation(node.name, "reset_delay", str(node.reset_delay), "0 or 1")
     if node.refractory < 0:

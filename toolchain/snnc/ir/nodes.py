@@ -222,6 +222,8 @@ class Neuron(Node):
     and under ``closed_form``: ``a = gain * (u + bias) + v_rest; v = a - decay_v * (a - v[t-1])``.
     ``ternary`` output adds ``s[t] = -1 where v < threshold_low`` (``<=`` under ``ge``); such a spike resets like the
     other one, but ``subtract`` takes threshold_low away, and is followed by as many refractory steps.
+    ``multi`` output sends ``s[t] = trunc(v / threshold)`` where v > 0, and ``subtract`` takes ``threshold * s`` away.
+    Where ``v_min`` is given, ``v = max(v, v_min)`` comes last, after the reset.
     With reset_delay = 1, ``subtract`` takes ``threshold * s[t-1]`` away after the update and ``zero``/``value``
     replace the updated v (the input of that step is lost), before the comparison.
     Parameters are scalar, per channel (C, 1, 1) or per neuron: they broadcast to the population's shape.
@@ -237,6 +239,7 @@ class Neuron(Node):
         threshold_low: of the -1 of a ternary output, read by no other; None stands for ``-threshold``.
         one_shot: at most one spike per sample.
         schedule: names of parameters that carry a leading time axis.
+        v_min: lower bound of v; no integer step has one yet.
     """
 
     shape: tuple[int, ...] = ()
@@ -261,8 +264,10 @@ class Neuron(Node):
     one_shot: bool = False
     schedule: tuple[str, ...] = ()
     threshold_low: Param | None = None
+    v_min: Param | None = None
     PARAMS = (
         "decay_u", "decay_v", "gain_u", "gain", "bias", "threshold", "v_rest", "v_reset", "v_init", "threshold_low",
+        "v_min",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

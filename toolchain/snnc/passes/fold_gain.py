@@ -67,5 +67,6 @@ def _scalable(node: Neuron) -> bool:
 
 
 def _in_units_of(node: Neuron, gain: FloatArray) -> Neuron:
-    divided = {key: compact(full(getattr(node, key), node.shape) / gain) for key in MEMBRANE}
+    keys = (*MEMBRANE, "v_min") if node.v_min is not None else MEMBRANE
+    divided = {key: compact(full(getattr(node, key), node.shape) / gain) for key in keys}
     return replace(node, **divided)  # type: ignore[arg-type]

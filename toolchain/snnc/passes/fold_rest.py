@@ -53,6 +53,7 @@ def _moved(node: Neuron) -> Neuron:
         v_init=compact(full(node.v_init, node.shape) - rest),
         v_reset=compact(full(reset, node.shape) - rest),
         v_rest=np.zeros(()),
+        v_min=None if node.v_min is None else compact(full(node.v_min, node.shape) - rest),
         reset_v="value" if node.reset_v == "zero" else node.reset_v,
     )
 
