@@ -18,7 +18,7 @@ from snnc.target import Target
 from snnc.trace import Samples, check_samples, read_samples
 
 MAX_ONNX = 1 << 30
-LEFT_OPEN = {".nir": ("dt", "reset", "decay"), ".net": ("fires",)}
+LEFT_OPEN = {".nir": ("dt", "reset", "decay", "fires"), ".net": ("fires",)}
 """What files of a kind may leave open, as [model] settles it."""
 
 
@@ -104,7 +104,7 @@ def _open_nir(path: Path, data: Path | None, config: Config) -> Source:
     from snnc.formats import nir_file
 
     content = nir_file.read_content(path)
-    meaning = nir_file.Meaning(config.model.dt, config.model.reset, config.model.decay)
+    meaning = nir_file.Meaning(config.model.dt, config.model.reset, config.model.decay, config.model.fires)
     encoding: Literal["spikes", "direct"] = "spikes" if data is None else _step_encoding(data)
     graph = nir_file.read(content, meaning, encoding, str(path))
     if data is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -144,19 +146,69 @@ def test_threshold_at_zero_is_refused(tmp_path: Path) -> None:
         read(dense(tmp_path, nir.Threshold(np.zeros(3))), Meaning())
 
 
+@pytest.mark.parametrize("decay", ["euler", "exact"])
 @pytest.mark.parametrize("kind", ["I", "LI", "CubaLI"])
-def test_what_never_spikes_is_refused(tmp_path: Path, kind: str) -> None:
-    values = {"I": ("r",), "LI": ("tau", "r", "v_leak"), "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak")}[kind]
-    path = dense(tmp_path, getattr(nir, kind)(**full(3, **dict.fromkeys(values, 1.0))))
-    with pytest.raises(UnsupportedError, match=f"n1: primitive is {kind}"):
-        read(path, Meaning(1.0, "zero", "euler"))
+def test_integrators_send_their_membrane(tmp_path: Path, kind: str, decay: str) -> None:
+    """The spiking twin without a reset has the same membrane; the primitive needs no --reset."""
+    values = {"tau_syn": 0.004, "tau_mem": 0.01, "tau": 0.01, "r": 2.0, "v_leak": 0.1, "w_in": 3.0}
+    keys = {"I": ("r",), "LI": ("tau", "r", "v_leak"), "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in")}[kind]
+    path = dense(tmp_path, getattr(nir, kind)(**full(3, **{key: values[key] for key in keys})))
+    graph = read(path, Meaning(1e-3, decay=decay))
+    node = graph["n1"]
+    assert isinstance(node, Neuron)
+    assert (node.output, node.reset_v) == ("graded", "none")
+    assert [r.readout for r in graph.readouts] == ["sum"]
+    _, found = run(graph.replace_node(replace(node, output="binary")), "n1")
+    mem, syn = (0.9, 0.75) if decay == "euler" else (np.exp(-0.1), np.exp(-0.25))
+    want = {
+        "I": integrated(CURRENT, 1.0, 2.0, 0.0),
+        "LI": integrated(CURRENT, mem, 2.0 * (1 - mem), 0.1),
+        "CubaLI": integrated(CURRENT * 3.0 * (1 - syn), mem, 2.0 * (1 - mem), 0.1, syn),
+    }
+    np.testing.assert_allclose(found, want.pop(kind), rtol=1e-12, atol=1e-14)
+    for other in want.values():
+        assert np.abs(found - other).max() > 1e-3
+
+
+def integrated(x: np.ndarray, keep: float, gain: float, leak: float, decay_u: float = 0.0) -> np.ndarray:
+    v = np.zeros_like(x[:, 0])
+    u = np.zeros_like(v)
+    found = np.zeros_like(x)
+    for t in range(x.shape[1]):
+        u = decay_u * u + x[:, t]
+        v = keep * (v - leak) + leak + gain * u
+        found[:, t] = v
+    return found
 
 
 def test_every_refused_primitive_is_named(tmp_path: Path) -> None:
-    path = dense(tmp_path, nir.I(np.ones(3)), nir.LI(**full(3, tau=1.0, r=1.0, v_leak=0.0)))
+    strange = {"type": "Izhikevich", "r": np.ones(3)}
+    path = line(tmp_path / "net.nir", (3,), (3,), n1=strange, n2={**strange, "type": "HH"})
     with pytest.raises(UnsupportedError) as error:
         read(path, Meaning())
     assert [v.node for v in error.value.violations] == ["n1", "n2"]
+
+
+def test_fires_at_the_threshold_if_the_user_says_so(tmp_path: Path) -> None:
+    """SpikingJelly and Norse compare with >=, and no file says it."""
+    path = chain(tmp_path / "net.nir", (1,), nir.Linear(np.ones((1, 1))), nir.IF(**full(1, r=1.0, v_threshold=1.0)))
+    found, _ = run(read(path, Meaning(reset="zero", fires="ge")), "n1", np.ones((1, 4, 1), dtype=np.int8))
+    assert found[0, :, 0].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"), [("0.2.0", "soft"), ("1.0.5", "soft"), ("1.0.6", "hard"), ("1.0.8", "hard"), ("x.1", "")]
+)
+def test_the_version_says_what_the_reset_means(tmp_path: Path, version: str, hint: str) -> None:
+    """It settles nothing: of the files of the NIR paper (0.2.0, soft by definition) some reset to zero."""
+    path = dense(tmp_path, nir.IF(**full(3, r=1.0, v_threshold=1.0)))
+    with h5py.File(path, "r+") as file:
+        del file["version"]
+        file["version"] = version
+    with pytest.raises(InputError, match="--reset") as error:
+        read(path, Meaning())
+    assert (f"the {hint} reset" in str(error.value)) == bool(hint)
+    assert ("of nir" in str(error.value)) == bool(hint)
 
 
 def test_convolutions_pools_and_flatten(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from snnc.errors import GraphError, InputError, UnsupportedError, Violation
 from snnc.formats.nir_file_layers import LAYERS, RANKS, Shape, integers, layer, numbers
 from snnc.formats.nir_file_loops import recurrent
-from snnc.formats.nir_file_neurons import SPIKING, Meaning, delay_steps, in_steps, neuron, settle
+from snnc.formats.nir_file_neurons import GRADED, SPIKING, Meaning, delay_steps, in_steps, neuron, settle
 from snnc.formats.nir_file_tree import Item, Tree, read_content, read_tree
 from snnc.ir import Edge, Graph, Identity, Input, Node, Readout
 from snnc.ir.nodes import Encoding
@@ -20,12 +20,8 @@ from snnc.ir.shapes import output_shape
 
 __all__ = ["Meaning", "read", "read_content"]
 NEURONS = (*SPIKING, "Threshold")
-NOT_SPIKING = {
-    "I": "An integrator never spikes: end the network with spiking neurons.",
-    "LI": "A leaky integrator never spikes: end the network with spiking neurons and count their spikes.",
-    "CubaLI": "A leaky integrator never spikes: end the network with spiking neurons and count their spikes.",
-}
-KNOWN = {*LAYERS, *NEURONS, *NOT_SPIKING, "Input", "Output", "Delay"}
+POPULATIONS = (*NEURONS, *GRADED)
+KNOWN = {*LAYERS, *POPULATIONS, "Input", "Output", "Delay"}
 
 
 def read(data: bytes | Path, meaning: Meaning, encoding: Encoding = "spikes", name: str = "the NIR file") -> Graph:
@@ -55,10 +51,7 @@ def _checked(tree: Tree, where: str) -> Tree:
     """Refuses what no graph can say, and looks at the ends."""
     found: list[Violation] = []
     for item in tree.items.values():
-        if item.kind in NOT_SPIKING:
-            fix = NOT_SPIKING[item.kind]
-            found.append(Violation(item.name, "primitive", item.kind, "layers and spiking neurons", fix))
-        elif item.kind not in KNOWN:
+        if item.kind not in KNOWN:
             found.append(Violation(item.name, "primitive", repr(item.kind), ", ".join(sorted(KNOWN))))
     if found:
         raise UnsupportedError.of(*found, message="" if len(found) == 1 else f"{where}: {len(found)} primitives")
@@ -105,7 +98,7 @@ def _nodes(tree: Tree, names: dict[str, str], meaning: Meaning, encoding: Encodi
 
 
 def _node(tree: Tree, name: str, item: Item, shape: Shape, lead: Shape, meaning: Meaning) -> Node:
-    if item.kind in NEURONS:
+    if item.kind in POPULATIONS:
         return neuron(item, shape, meaning)
     if item.kind == "Delay":
         return Identity(item.name, "delay")
@@ -116,10 +109,11 @@ def _node(tree: Tree, name: str, item: Item, shape: Shape, lead: Shape, meaning:
         fix = "The file contradicts itself; export it again."
         raise InputError(str(Violation(item.name, "output shape", str(declared), f"{shape}, which arrives", fix)))
     for source in tree.into(name):
-        if tree.items[source].kind not in NEURONS:
+        if tree.items[source].kind not in POPULATIONS:
             fix = "End the network with spiking neurons."
-            raise UnsupportedError(str(Violation(item.name, "output of", source, "spiking neurons", fix)))
-    return Readout(item.name)
+            raise UnsupportedError(str(Violation(item.name, "output of", source, "neurons", fix)))
+    graded = any(tree.items[source].kind in GRADED for source in tree.into(name))
+    return Readout(item.name, "sum" if graded else "count")
 
 
 def _input_shape(tree: Tree, name: str) -> tuple[Shape, Shape]:

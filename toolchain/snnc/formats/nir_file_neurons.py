@@ -6,13 +6,15 @@ NIR states ``tau * dv/dt = v_leak - v + r * I`` and a spike where ``v > v_thresh
     exact:  v = a * (v - v_leak) + v_leak + r * (1 - a) * x         with a = exp(-dt/tau)
 
 and alike for the current of CubaLIF, which the same step's membrane sees, with the gain w_in. An IF neuron adds
-``r * x`` per step. All start at 0. Nothing is guessed: what the file leaves open, the user settles.
+``r * x`` per step. All start at 0. I, LI and CubaLI have the equations of IF, LIF and CubaLIF, never spike and send
+their membrane. Nothing is guessed: what the file leaves open, the user settles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +24,12 @@ from snnc.formats.nir_file_tree import Item, Tree
 from snnc.ir import FloatArray, Neuron
 
 SPIKING = ("IF", "LIF", "CubaLIF")
-LEAKY = ("LIF", "CubaLIF")
-TAUS = {"LIF": ("tau",), "CubaLIF": ("tau_mem", "tau_syn")}
+GRADED = ("I", "LI", "CubaLI")
+LEAKY = ("LIF", "CubaLIF", "LI", "CubaLI")
+FILTERED = ("CubaLIF", "CubaLI")
+TAUS = {kind: ("tau_mem", "tau_syn") if kind in FILTERED else ("tau",) for kind in LEAKY}
+# Packages nir before this one define every reset as soft, later ones as hard.
+HARD_SINCE = (1, 0, 6)
 GAINS = {"tau": "r", "tau_mem": "r", "tau_syn": "w_in"}
 ROUNDING = 1e-5
 
@@ -36,11 +42,13 @@ class Meaning:
         dt: length of a step in the unit of the file's time constants (1 if they count steps).
         reset: ``zero`` (hard: to v_reset, or 0), ``subtract`` (soft), or either with ``-delayed``: one step late.
         decay: ``euler`` or ``exact``.
+        fires: ``gt`` as NIR defines it (v > threshold), or ``ge`` where the model fires at the threshold, too.
     """
 
     dt: float = 0.0
     reset: str = ""
     decay: str = ""
+    fires: str = ""
 
 
 def settle(tree: Tree, meaning: Meaning, where: str) -> Meaning:
@@ -58,7 +66,7 @@ def settle(tree: Tree, meaning: Meaning, where: str) -> Meaning:
         raise InputError(f"{where} leaves open:\n" + "\n".join(f"  - {text}" for text in missing))
     if leaky:
         _check_unit(leaky, meaning.dt, where)
-    return Meaning(meaning.dt, meaning.reset, decay)
+    return replace(meaning, decay=decay)
 
 
 def in_steps(tree: Tree) -> bool:
@@ -68,27 +76,22 @@ def in_steps(tree: Tree) -> bool:
 
 
 def neuron(item: Item, shape: Shape, meaning: Meaning) -> Neuron:
-    """A spiking primitive as a population.
+    """A primitive with a membrane, or a Threshold, as a population.
 
     Args:
-        item: IF, LIF, CubaLIF or Threshold.
+        item: IF, LIF, CubaLIF, I, LI, CubaLI or Threshold.
         shape: shape of its input.
         meaning: settled.
 
     Raises:
         InputError: a parameter is missing, has no meaning, or contradicts the reset that the user named.
     """
+    fires: Any = meaning.fires or "gt"
     if item.kind == "Threshold":
-        return Neuron(item.name, shape, threshold=matched(item, "threshold", shape), fires="gt", reset_v="none")
-    r = matched(item, "r", shape)
-    decay_u, gain_u = np.zeros(()), np.ones(())
-    decay_v, gain, rest = np.ones(()), r, np.zeros(())
-    if item.kind in LEAKY:
-        decay_v, factor = _kept(item, TAUS[item.kind][0], shape, meaning)
-        gain, rest = r * factor, matched(item, "v_leak", shape)
-    if item.kind == "CubaLIF":
-        decay_u, factor = _kept(item, "tau_syn", shape, meaning)
-        gain_u = matched(item, "w_in", shape, default=1.0) * factor
+        return Neuron(item.name, shape, threshold=matched(item, "threshold", shape), fires=fires, reset_v="none")
+    membrane = _membrane(item, shape, meaning)
+    if item.kind in GRADED:
+        return Neuron(item.name, shape, **membrane, reset_v="none", output="graded")
     value = matched(item, "v_reset", shape, default=0.0)
     word, _, late = meaning.reset.partition("-")
     if np.any(value != 0):
@@ -96,12 +99,25 @@ def neuron(item: Item, shape: Shape, meaning: Meaning) -> Neuron:
             text = Violation(item.name, "v_reset", f"{float(np.max(np.abs(value))):g}", "0 with --reset subtract")
             raise InputError(f"{text}. The file resets to a value; give --reset zero or leave --reset out")
         word = "value"
+    reset: Any = {"subtract": "subtract", "value": "value"}.get(word, "zero")
     return Neuron(
-        item.name, shape, decay_u=decay_u, gain_u=gain_u, decay_v=decay_v, gain=gain, v_rest=rest,
-        threshold=matched(item, "v_threshold", shape), v_reset=value, fires="gt",
-        reset_v={"subtract": "subtract", "value": "value"}.get(word, "zero"),  # type: ignore[arg-type]
-        reset_delay=int(late == "delayed"),
+        item.name, shape, **membrane, threshold=matched(item, "v_threshold", shape), v_reset=value, fires=fires,
+        reset_v=reset, reset_delay=int(late == "delayed"),
     )  # fmt: skip
+
+
+def _membrane(item: Item, shape: Shape, meaning: Meaning) -> dict[str, Any]:
+    """Decays, gains and the resting value."""
+    r = matched(item, "r", shape)
+    decay_u, gain_u = np.zeros(()), np.ones(())
+    decay_v, gain, rest = np.ones(()), r, np.zeros(())
+    if item.kind in LEAKY:
+        decay_v, factor = _kept(item, TAUS[item.kind][0], shape, meaning)
+        gain, rest = r * factor, matched(item, "v_leak", shape)
+    if item.kind in FILTERED:
+        decay_u, factor = _kept(item, "tau_syn", shape, meaning)
+        gain_u = matched(item, "w_in", shape, default=1.0) * factor
+    return {"decay_u": decay_u, "gain_u": gain_u, "decay_v": decay_v, "gain": gain, "v_rest": rest}
 
 
 def delay_steps(item: Item, dt: float) -> int:
@@ -178,9 +194,18 @@ def _reset_missing(tree: Tree, meaning: Meaning) -> Iterator[str]:
             yield (
                 f"the reset ({item.name} has no v_reset, or 0, which soft resets are written as, too): give --reset "
                 "subtract (soft) or zero (hard); subtract-delayed or zero-delayed if the model resets one step late, "
-                "as snnTorch's default does"
+                f"as snnTorch's default does{_by_version(tree.version)}"
             )
             return
+
+
+def _by_version(version: str) -> str:
+    """What the definition of the file's version says about resets; a hint, because exporters do not keep to it."""
+    parts = version.split(".")[:3]
+    if not version.isascii() or not all(part.isdigit() and len(part) < 9 for part in parts):
+        return ""
+    kind = "hard" if tuple(int(part) for part in parts) >= HARD_SINCE else "soft"
+    return f". The file says version {version} of nir, whose definition is the {kind} reset; many exporters differ"
 
 
 def _check_unit(leaky: tuple[Item, ...], dt: float, where: str) -> None:
