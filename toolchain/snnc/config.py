@@ -18,7 +18,14 @@ else:
 
 MAX_BYTES = 1 << 20
 NAME = "snnc.toml"
-RESETS = ("", "subtract", "zero", "subtract-delayed", "zero-delayed")
+WORDS = {
+    ("model", "reset"): ("", "subtract", "zero", "subtract-delayed", "zero-delayed"),
+    ("model", "decay"): ("", "euler", "exact"),
+    ("model", "fires"): ("", "gt", "ge"),
+    ("convert", "norm"): ("data", "percentile", "balance", "none"),
+    ("convert", "v_init"): ("half", "zero"),
+    ("convert", "input"): ("direct", "rate", "poisson"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,32 @@ class ModelConfig:
     reset: str = ""
     decay: str = ""
     fires: str = ""
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """``[convert]``: how a ReLU network without time becomes a spiking one.
+
+    Attributes:
+        steps: steps T that the spiking network runs; 0 means that nothing is converted.
+        norm: what one spike of a layer stands for: ``data``: the largest activation on the samples; ``percentile``:
+            the activation that this percentage does not exceed; ``balance``: the largest weighted input that the
+            spiking layer itself sees, layer by layer; ``none``: 1.
+        percentile: for ``percentile``.
+        per_channel: one value per channel instead of one per layer (not for ``balance``).
+        v_init: membranes start at ``half`` of the threshold, or at ``zero``.
+        input: values are held as analog input (``direct``), or sent as spikes that are evenly spaced (``rate``) or
+            random (``poisson``).
+        seed: of ``poisson``.
+    """
+
+    steps: int = 0
+    norm: str = "percentile"
+    percentile: float = 99.9
+    per_channel: bool = False
+    v_init: str = "half"
+    input: str = "direct"
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,6 +135,7 @@ class Config:
 
     compile: CompileConfig = field(default_factory=CompileConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    convert: ConvertConfig = field(default_factory=ConvertConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
@@ -140,8 +174,8 @@ def parse_config(data: Mapping[str, Any], where: str = NAME) -> Config:
     _known(where, "section", data, [f.name for f in fields(Config)])
     sections: dict[str, Any] = {}
     for name, cls in (
-        ("compile", CompileConfig), ("model", ModelConfig), ("calibration", CalibrationConfig),
-        ("verify", VerifyConfig), ("budget", BudgetConfig),
+        ("compile", CompileConfig), ("model", ModelConfig), ("convert", ConvertConfig),
+        ("calibration", CalibrationConfig), ("verify", VerifyConfig), ("budget", BudgetConfig),
     ):  # fmt: skip
         table = data.get(name, {})
         if not isinstance(table, dict):
@@ -187,14 +221,17 @@ def _checked(name: str, section: Any) -> Any:
         ("budget", "accuracy_points"): (0, 100),
         ("budget", "spike_mismatch"): (0, 1),
         ("model", "dt"): (0, 3600),
+        ("convert", "steps"): (0, 4096),
+        ("convert", "percentile"): (50, 100),
+        ("convert", "seed"): (0, 2**31 - 1),
     }
     for (where, key), (low, high) in limits.items():
         if where == name and not low <= getattr(section, key) <= high:
             raise ConfigError(f"[{name}] {key} is {getattr(section, key)}, allowed is {low:g} to {high:g}")
-    for key, words in (("reset", RESETS), ("decay", ("", "euler", "exact")), ("fires", ("", "gt", "ge"))):
-        if name == "model" and getattr(section, key) not in words:
-            allowed = " or ".join(words[1:])
-            raise ConfigError(f"[model] {key} is {getattr(section, key)!r}, allowed is {allowed}")
+    for (where, key), words in WORDS.items():
+        if where == name and getattr(section, key) not in words:
+            allowed = " or ".join(word for word in words if word)
+            raise ConfigError(f"[{name}] {key} is {getattr(section, key)!r}, allowed is {allowed}")
     if name == "compile" and section.weight_bits not in (0, *range(2, 17)):
         raise ConfigError(
             f"[compile] weight_bits is {section.weight_bits}, allowed is 2 to 16 (0: the target's default)"
