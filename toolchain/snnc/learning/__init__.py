@@ -1,0 +1,26 @@
+"""Plasticity rules in the field's terms, and what chips make of them."""
+
+from snnc.learning.account import LearningAccount, LearningOptions, Rate, Register
+from snnc.learning.library import LIBRARY, NAMES, build, combine
+from snnc.learning.lowering import lower_rule
+from snnc.learning.rule import HostOperation, Read, Rule, Term, Third, Trace
+from snnc.learning.window import window
+
+__all__ = [
+    "LIBRARY",
+    "NAMES",
+    "HostOperation",
+    "LearningAccount",
+    "LearningOptions",
+    "Rate",
+    "Read",
+    "Register",
+    "Rule",
+    "Term",
+    "Third",
+    "Trace",
+    "build",
+    "combine",
+    "lower_rule",
+    "window",
+]
