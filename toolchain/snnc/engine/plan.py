@@ -92,12 +92,13 @@ class Way:
 class Chain:
     """What no :class:`Way` can say (maximum pooling, sums that are shifted right, sums of the host): nodes in order.
 
-    The nodes are run over all steps at once with the definitions in :mod:`snnc.ir.nodes`. The last one's value goes to
-    the target: to x, or to the bias if it is a host's (``drive``).
+    The nodes are run over all steps at once with the definitions in :mod:`snnc.ir.nodes`; before device step 0 every
+    signal is zero. The sum over the edges whose target is the fed population goes to it: to x, or to the bias if it
+    is a host's (``drive``).
 
     Attributes:
-        nodes: in topological order.
-        edges: (source, target, delay) between them and from populations, by name.
+        nodes: in topological order; edges back carry delays.
+        edges: (source, target, delay) from populations, between the nodes and to the fed population, by name.
         drive: true if the result is added to v like a bias, from the target's first logical step on.
         receptors: 2 if the chain's result has an excitatory and an inhibitory part, as a leading axis.
     """
@@ -127,19 +128,24 @@ class Population:
     """One population, ready to be stepped.
 
     Attributes:
-        name: of the node.
+        name: of the node. A name that starts with ``/`` is none of the graph's and is never recorded: ``/one`` is a
+            constant that carries the biases of weights.
         kind: of the node; ``input`` is given, ``constant`` sends 1 from device step ``latency`` on, for ever.
         shape: as in the graph.
         order: engine position -> row-major index, or None if they are the same.
         latency: device step of logical step 0.
         first: first device step of the window.
         extra: the window has ``T + extra`` steps; 0 or more.
-        restart: device step right before which the state is set to its start again (``aligned_start``), or None.
+        restart: device step right before which the state is set to its start again (``aligned_start``), or None. The
+            state is at its start at the beginning of the window in any case.
         numbers: sends numbers instead of -1, 0 and 1.
         params: name -> int64 in engine order, shape () or (neurons,): decays raw (their fractional bits are in
-            ``options``), everything else in state units.
+            ``options``), everything else in state units. A neuron has decay_u, decay_v, bias, threshold, v_init,
+            v_reset (0 for a reset to zero under ``euler``), threshold_low if it is ternary; under ``closed_form``
+            v_rest, gain, gain_u, too.
         options: the node's choices (fires, reset_v, reset_delay, reset_u, refractory, output, activation, cum_error,
-            shift), and ``decay_u_frac`` etc.: fractional bits of each decay and of ``gain_u``.
+            shift), and ``decay_u_frac`` etc.: fractional bits of each decay and of ``gain_u``. An input of analog
+            values has its unit here (``unit_bits``, ``unit_frac``, ``unit_signed``, ...).
         ways: linear input.
         chains: all other input.
         shift: left shift from the accumulator's unit to state units (under ``closed_form``: from ring to state units).
