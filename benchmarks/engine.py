@@ -12,7 +12,9 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,24 +65,37 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     for name in options.workloads:
         _say(f"{name}: build and compare")
-        bench = Bench(make(name), Options(rounds, floor, options.nengo_python))
-        for batch in bench.workload.bars:
-            _say(f"{name}: batch {batch}")
-            best = machine.probe() if machine else None
-            rows = bench.rows(batch, best)
-            result["speed"] += rows
-            result["bars"] += bench.bars(rows, batch)
-        _say(f"{name}: threads and recording")
-        few = max(3, rounds // 2)
-        if engines.installed():
-            result["threads"].append(extras.threads(bench.workload, bench.runner(), few, floor))
-            result["recording"].append(extras.recording(bench.workload, bench.runner(), few, floor))
+        _workload(Bench(make(name), Options(rounds, floor, options.nengo_python)), machine, result)
     result["limit"] = asdict(machine.best) if machine else {"reason": limit}
     _say("stream and start-up")
     samples = STREAM if engines.installed() and not options.quick else STREAM // 20
-    result["stream"] = extras.stream(samples)
-    result["start_up"] = extras.start_up(3 if options.quick else 7)
+    result["stream"] = _program(lambda: extras.stream(samples))
+    result["start_up"] = _program(lambda: extras.start_up(3 if options.quick else 7))
     return result
+
+
+def _workload(bench: Bench, machine: Machine | None, result: dict[str, Any]) -> None:
+    """Adds what is measured on one network."""
+    name, options = bench.workload.name, bench.options
+    for batch in bench.workload.bars:
+        _say(f"{name}: batch {batch}")
+        rows = bench.rows(batch, machine.probe() if machine else None)
+        result["speed"] += rows
+        result["bars"] += bench.bars(rows, batch)
+    if engines.installed():
+        _say(f"{name}: threads and recording")
+        few = max(3, options.rounds // 2)
+        result["threads"].append(extras.threads(bench.workload, bench.runner(), few, options.floor))
+        result["recording"].append(extras.recording(bench.workload, bench.runner(), few, options.floor))
+
+
+def _program(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What other programs measured, or why they did not."""
+    try:
+        return measure()
+    except subprocess.CalledProcessError as error:
+        said = str(error.stderr).strip().splitlines()[-1:] or ["no message"]
+        return {"reason": said[0]}
 
 
 def _machine() -> tuple[Machine | None, str]:

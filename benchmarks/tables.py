@@ -88,11 +88,14 @@ def _extras(result: dict[str, Any]) -> Table:
     for one in result["recording"]:
         what = f"{one['workload']}, batch {one['batch']}: everything recorded against the output alone"
         table.add_row(what, f"{one['ratio']:.2f} x", f"<= {one['bar']:g} x", _verdict(one["met"]))
-    if one := result.get("stream"):
+    for name in ("stream", "start_up"):
+        if "reason" in result[name]:
+            table.add_row(name, result[name]["reason"], "", OPEN)
+    if "samples" in (one := result["stream"]):
         what = f"{one['samples']} samples streamed: memory after two chunks, growth until the end"
         found = f"{one['first_mib']:.0f} MiB, {one['growth_mib']:.1f} MiB"
         table.add_row(what, found, f"<= {one['bar']:g} MiB", _verdict(one["met"]))
-    if one := result.get("start_up"):
+    if "extra" in (one := result["start_up"]):
         for name, seconds in one["extra"].items():
             what = f"first result by {name} beyond a bare interpreter ({one['bare']:.3f} s)"
             table.add_row(what, f"{seconds:.3f} s", f"<= {one['bar']:g} s", _verdict(seconds <= one["bar"]))
