@@ -22,6 +22,7 @@ from snnc.errors import ModelError, SnncError
 
 Layout = Literal["batch_time", "time_batch", "step"]
 FRAMEWORKS = ("snntorch", "spikingjelly", "norse", "sinabs")
+STATEFUL = "sinabs.layers.stateful_layer.StatefulLayer"
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
 _CASTS = (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16)
 
@@ -72,6 +73,7 @@ def private_copy(module: nn.Module) -> nn.Module:
             if value.grad_fn is not None:
                 memo[id(value)] = value.detach().clone()
     try:
+        _copy_plainly(module, memo)
         twin = copy.deepcopy(module, memo).cpu().double().eval().requires_grad_(False)
     except Exception as error:
         raise ModelError(f"the module {type(module).__name__} cannot be copied: {type(error).__name__}: {error}. "
@@ -79,6 +81,14 @@ def private_copy(module: nn.Module) -> nn.Module:
     with running(twin):
         reset(twin)
     return twin
+
+
+def _copy_plainly(module: nn.Module, memo: dict[int, Any]) -> None:
+    """Copies of sinabs layers as of any other module: their own ``__deepcopy__`` shares or loses ``rec_connect``."""
+    for part in reversed(list(module.modules())):
+        if any(adapters.qualified_name(cls) == STATEFUL for cls in type(part).__mro__):
+            memo[id(part)] = twin = type(part).__new__(type(part))
+            twin.__dict__.update(copy.deepcopy(part.__dict__, memo))
 
 
 def _tensors(values: Any) -> Iterator[torch.Tensor]:

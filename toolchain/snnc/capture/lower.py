@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
 from torch.fx.node import map_aggregate
 
 from snnc.capture import adapters
 from snnc.capture.names import node_name
-from snnc.capture.tracer import Record
+from snnc.capture.tracer import Record, leaves
 from snnc.capture.values import INPUT, MAX_DEPTH, Const, Many, Op, Opaque, Seq, Shape, State, Term, Terms, Value
 from snnc.errors import SnncError, UnsupportedError
-from snnc.ir import Node
+from snnc.ir import Affine, Node
 
 Handler = Callable[..., Value]
 _ON_FOLDED = frozenset(
@@ -168,7 +169,8 @@ class Lowering:
             given = self._sequence(path, given, axis)
         if isinstance(adapter, adapters.Cell):
             self.cells[path] = adapter
-            states = {**dict(zip(adapter.state_args, args[1:], strict=False)), **kwargs}
+            passed = leaves((*args[1:], kwargs.get("state", ())))
+            states = {**dict(zip(adapter.state_args, passed, strict=False)), **kwargs}
             return self._cell(path, adapter, given, {k: states[k] for k in adapter.state_args if k in states})
         if isinstance(given, Seq) and (adapter.over_time or given.folded or axis is not None):
             return self.lift(lambda term: self._layer(path, module, adapter, term), given)
@@ -190,7 +192,8 @@ class Lowering:
         site = self.site(path or type(module).__name__.lower(), given, made)
         label = node_name(self.module, path) or site.path
         key = ("module", path, given.shape, given.binary and adapter.needs_binary)
-        if self.made[:1] != self.shape_of()[:1]:
+        lead = self.rank() - len(given.shape)
+        if self.made[:lead] != self.shape_of()[:lead]:
             raise self.refuse(f"{path} changes the batch axis from {self.shape_of()} to {self.made}")
         return self._chain(key, label, lambda: adapter.node(module, site), given, made)
 
@@ -212,6 +215,9 @@ class Lowering:
 
     def _cell(self, path: str, adapter: adapters.Cell, given: Any, states: Mapping[str, Any]) -> Value:
         calls = self.calls.setdefault(path, [])
+        if calls and adapter.restarts and all(value is None for value in states.values()):
+            fix = f"pass the state that step {len(calls) - 1} returned"
+            raise self.refuse(f"{path}: step {len(calls)} is given no state and starts anew; {fix}")
         for state_name, value in states.items():
             self._check_state(path, len(calls), state_name, value, adapter.spikes_arg)
         spikes: Value
@@ -236,11 +242,12 @@ class Lowering:
             back = self._own(("recurrent", path), f"{label}_recurrent", extra["recurrent"], last)
             term = self.terms.add([term, back])
         calls.append(term)
-        return self.terms.spikes(path, len(calls) - 1, term.shape)
+        return self.terms.spikes(path, len(calls) - 1, term.shape, binary=not adapter.several(module))
 
     def _own(self, key: tuple[object, ...], label: str, node: Node | None, given: Term) -> Term:
         assert node is not None
-        return self.apply(key, label, lambda: node, [given], given.shape)
+        made = (len(np.asarray(node.weight)),) if isinstance(node, Affine) else given.shape
+        return self.apply(key, label, lambda: node, [given], made)
 
     def _check_state(self, path: str, call: int, name: str, value: Any, spikes_arg: str) -> None:
         if value is None or (call == 0 and isinstance(value, Const) and value.zero):

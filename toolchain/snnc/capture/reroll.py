@@ -54,8 +54,9 @@ class Roller:
     def check_counts(self) -> None:
         """Refuses neurons that are not called once per step."""
         leaves = Counter(n.meta["path"] for n in self.low.record.graph.nodes if n.op == "call_module")
-        for path in self.low.cells:
-            self._check_count(path, leaves[path])
+        for path, cell in self.low.cells.items():
+            if cell.time_axis(self.low.module.get_submodule(path)) is None:
+                self._check_count(path, leaves[path])
 
     def _check_count(self, path: str, count: int) -> None:
         if count != self.low.steps:

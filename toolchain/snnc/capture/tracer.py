@@ -9,7 +9,7 @@ Neurons return random numbers while they are recorded, so that nothing that depe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -146,7 +146,7 @@ class Recorder(TorchFunctionMode):
         out = run()
         self.after[path] = {k: v.clone() for k, v in adapter.memory(part).items()}
         if isinstance(out, tuple):
-            return tuple(self._noise(o) for o in out)
+            return map_aggregate(out, self._noise)
         return self._noise(out)
 
     def _noise(self, like: Any) -> Any:
@@ -198,7 +198,7 @@ class Recorder(TorchFunctionMode):
         return node
 
     def _spread(self, values: Any, node: fx.Node) -> None:
-        for index, value in enumerate(values):
+        for index, value in enumerate(leaves(values)):
             if isinstance(value, torch.Tensor):
                 self._tag(value, self._node("call_function", "item_of", ((node, index), {}), value))
 
@@ -208,6 +208,15 @@ class Recorder(TorchFunctionMode):
             f"{where()}{inside}: Python asks for the value of data that depends on the input ({name}). Control flow "
             "that depends on data has no place in a graph; branch on shapes and constants only"
         )
+
+
+def leaves(values: Any) -> Iterator[Any]:
+    """What is in a tuple or list, and in those inside it, in order: states are often handed over as named tuples."""
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            yield from leaves(value)
+        else:
+            yield value
 
 
 @cache

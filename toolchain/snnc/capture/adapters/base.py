@@ -44,6 +44,11 @@ def one_step(module: nn.Module) -> int | None:  # noqa: ARG001 - a time_axis fun
     return None
 
 
+def never(module: nn.Module) -> bool:  # noqa: ARG001 - a predicate of modules
+    """False for every module."""
+    return False
+
+
 @dataclass(frozen=True)
 class Layer:
     """A module without state.
@@ -82,6 +87,8 @@ class Cell:
         before: makes the node through which the input passes first, or None.
         recurrent: makes the node through which the module feeds its own spikes of the step before to itself.
         inherits: as for :class:`Layer`.
+        several: the module sends counts, several spikes a step.
+        restarts: a call that is given no state starts at rest, whatever was before.
     """
 
     node: Callable[[nn.Module, str, Shape], Neuron]
@@ -96,6 +103,8 @@ class Cell:
     before: Callable[[nn.Module, Site], Node | None] | None = None
     recurrent: Callable[[nn.Module, Site], Node | None] | None = None
     inherits: tuple[str, ...] = ("forward",)
+    several: Callable[[nn.Module], bool] = never
+    restarts: bool = False
 
     @property
     def returned_states(self) -> tuple[str, ...]:
