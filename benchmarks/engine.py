@@ -1,6 +1,6 @@
 """Measures the integer executor on five workloads against what others would run, in one session, interleaved.
 
-    python benchmarks/engine.py [--workloads A,B] [--rounds N] [--quick] [--json FILE] [--nengo-python PATH]
+    python benchmarks/engine.py [--workloads A,B] [--rounds N] [--quick] [--json [FILE]] [--nengo-python PATH]
 
 Everything that computes integers is first compared with the reference, spike for spike; a difference ends the program
 with exit code 1 and nothing is timed. Peers that are not installed are named with the reason.
@@ -32,6 +32,7 @@ from speed import Bench, DifferenceError, Options  # noqa: E402
 from workloads import MADE, make  # noqa: E402
 
 STREAM = 10_000
+PRINT = "-"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,9 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     except DifferenceError as error:
         print(f"not equivalent, nothing is timed:\n{error}", file=sys.stderr)
         return 1
+    text = json.dumps(result, indent=1)
+    if options.json == PRINT:
+        print(text)
+        return 0
     tables.show(result)
     if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
     return 0
 
 
@@ -122,7 +127,9 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(MADE), help="such as A,C")
     parser.add_argument("--rounds", type=int, default=0, help="timed rounds (default 9)")
     parser.add_argument("--quick", action="store_true", help="few short rounds, a short stream")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument(
+        "--json", nargs="?", const=PRINT, metavar="FILE", help="write the figures; print them alone without FILE"
+    )
     parser.add_argument("--nengo-python", help="a Python in which nengo-loihi is installed")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.workloads if name not in MADE]:

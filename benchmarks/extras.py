@@ -71,8 +71,9 @@ print(json.dumps({"seconds": time.perf_counter() - begin, "first_mib": first, "p
 """
 
 
-def stream(samples: int, chunk: int = 256) -> dict[str, Any]:
+def stream(samples: int) -> dict[str, Any]:
     """A data set that is made chunk by chunk: the peak of memory after two chunks and at the end."""
+    chunk = max(1, min(256, samples // 10))
     done = _python(["-c", STREAM, str(HERE), str(samples), str(chunk)])
     found: dict[str, Any] = json.loads(done.stdout)
     growth = found["peak_mib"] - found["first_mib"]
