@@ -253,10 +253,18 @@ def test_a_mechanism_assigned_later_changes_only_half_of_the_module() -> None:
         capture(nn.Sequential(nn.Linear(6, 7), lif), EXAMPLE)
 
 
-def test_recurrent_snntorch_neurons_are_refused_with_advice() -> None:
-    module = nn.Sequential(nn.Linear(6, 7), snntorch.RLeaky(beta=0.9, linear_features=7, init_hidden=True))
-    with pytest.raises(UnsupportedError, match=r"1: module type is snntorch\S*RLeaky.*Linear of your own"):
-        capture(module, EXAMPLE)
+class Shifted(snntorch.Leaky):
+    """A user's subclass with another update behind the same forward."""
+
+    def _base_state_function(self, input_: torch.Tensor) -> torch.Tensor:
+        return super()._base_state_function(input_) + 0.125
+
+
+def test_other_snntorch_neurons_are_refused_with_the_adapter_to_write() -> None:
+    own = "It changes _base_state_function of Leaky"
+    for lif, text in ((snntorch.SLSTM(7, 7, init_hidden=True), "Gated units"), (Shifted(0.9, init_hidden=True), own)):
+        with pytest.raises(UnsupportedError, match=rf"1: module type is .*{text}.*Or add an adapter: write node"):
+            capture(nn.Sequential(nn.Linear(6, 7), lif), EXAMPLE)
 
 
 class Miswired(nn.Module):

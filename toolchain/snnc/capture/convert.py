@@ -133,7 +133,9 @@ class _Capture:
             return "batch_time", first
         if low.used_batch or (first.error is not None and self._takes_time_first()):
             return "time_batch", first
-        self._check_single_step()
+        single = self._check_single_step()
+        if single.error is not None and first.error is None:
+            return "batch_time", first
         return "step", first
 
     def _takes_time_first(self) -> bool:
@@ -141,7 +143,7 @@ class _Capture:
         second = self._record("time_batch", 0)
         return second.error is None and self._lower(second).used_time
 
-    def _check_single_step(self) -> None:
+    def _check_single_step(self) -> Record:
         """One call of a model without a time loop calls every neuron once."""
         single = self._record("step", 0, steps=1)
         leaves = [node.meta["path"] for node in single.graph.nodes if node.op == "call_module"]
@@ -153,6 +155,7 @@ class _Capture:
                     "a step out of x. A loop that feeds the same x in every step should take x[:, t], the values "
                     "repeated; a neuron that is used twice in a step needs a second module"
                 )
+        return single
 
     def _lower(self, taken: Record) -> Lowering:
         return Lowering(self.structure, taken, FUNCTIONS, self.steps, self.binary).run()

@@ -62,7 +62,7 @@ def _padding(module: nn.Conv1d | nn.Conv2d, site: Site) -> tuple[int, ...]:
 
 def batch_norm(module: nn.Module, site: Site) -> Node:
     """Batch normalisation with running statistics -> Scale."""
-    assert isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
+    assert isinstance(module, nn.modules.batchnorm._BatchNorm)
     if module.running_mean is None or module.running_var is None:
         fix = "Train with track_running_stats=True: without it the output depends on the batch."
         raise site.refuse("running statistics", "absent", "present", fix)
@@ -185,7 +185,7 @@ _ALL: dict[type[nn.Module], Layer] = {
     nn.AvgPool2d: Layer(avg_pool),
     nn.MaxPool1d: Layer(max_pool, needs_binary=True),
     nn.MaxPool2d: Layer(max_pool, needs_binary=True),
-    nn.Flatten: Layer(flatten),
+    nn.Flatten: Layer(flatten, over_time=True),
     nn.Identity: Layer(_identity("identity"), over_time=True),
     **{
         cls: Layer(_identity("dropout"), over_time=True)
