@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from snnc.capture.adapters import snnc, snntorch, spikingjelly, spikingjelly_layers, torch
+from snnc.capture.adapters import norse, sinabs, snnc, snntorch, spikingjelly, spikingjelly_layers, torch
 from snnc.capture.adapters.base import Adapter, Cell, Layer, Site, States
 from snnc.errors import UnsupportedError, Violation
 
@@ -19,12 +19,16 @@ _REGISTERED: dict[str, Adapter] = {
     **snntorch.ADAPTERS,
     **spikingjelly.ADAPTERS,
     **spikingjelly_layers.ADAPTERS,
+    **norse.ADAPTERS,
+    **sinabs.ADAPTERS,
 }
 _ADVICE: dict[str, dict[str, str]] = {
+    "norse": norse.ADVICE,
+    "sinabs": sinabs.ADVICE,
     "snntorch": snntorch.ADVICE,
     "spikingjelly": {**spikingjelly.ADVICE, **spikingjelly_layers.ADVICE},
 }
-_LEAVES = ("torch.nn.", "snntorch.", *spikingjelly_layers.LIBRARY)
+_LEAVES = ("torch.nn.", "snntorch.", norse.MODULES, sinabs.MODULES, *spikingjelly_layers.LIBRARY)
 _STATEFUL = ("reset", "reset_mem", "reset_state", "reset_states", "initial_state", "state_fallback", "init_hidden")
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
@@ -73,7 +77,7 @@ def is_leaf(module: nn.Module) -> bool:
     """True if capture does not look inside: it has an adapter, or it belongs to a framework and has none."""
     if adapter_for(module) is not None or _changed(module)[1]:
         return True
-    if qualified_name(type(module)) in spikingjelly_layers.CONTAINERS:
+    if qualified_name(type(module)) in (*spikingjelly_layers.CONTAINERS, *norse.OPEN, *sinabs.OPEN):
         return False
     return type(module).__module__.startswith(_LEAVES) and not isinstance(module, _CONTAINERS)
 
