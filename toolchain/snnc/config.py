@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snnc.errors import ConfigError
+from snnc.learning.settings import LearningConfig, parse_learning
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -139,10 +140,12 @@ class Config:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    learning: tuple[LearningConfig, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
+        """JSON-ready, as :func:`parse_config` reads it again."""
+        plain = asdict(replace(self, learning=()))
+        return plain | {"learning": {one.projection: one.as_dict() for one in self.learning}}
 
     def override(self, section: str, **values: Any) -> Config:
         """The same configuration with the values that are not None."""
@@ -181,7 +184,10 @@ def parse_config(data: Mapping[str, Any], where: str = NAME) -> Config:
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: [{name}] is a table, not {type(table).__name__}")
         sections[name] = _section(f"{where}: [{name}]", name, cls, table)
-    return Config(**sections)
+    learning = data.get("learning", {})
+    if not isinstance(learning, dict):
+        raise ConfigError(f"{where}: [learning] is a table, not {type(learning).__name__}")
+    return Config(**sections, learning=parse_learning(learning, where))
 
 
 def _section(where: str, name: str, cls: type[Any], table: Mapping[str, Any]) -> Any:

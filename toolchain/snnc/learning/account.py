@@ -29,7 +29,7 @@ class LearningOptions:
         weight_seed: of weight rounding; with parity ``lava`` it is 2.
         unit: float weight of one device step; 0 lets the target choose from the bounds.
         gain: what a weight of 1 is in the target's physical unit (SpiNNaker: nA).
-        rate: largest firing rate for which no trace saturates, in spikes per step.
+        max_rate: largest firing rate for which no trace saturates, in spikes per step.
         sign: which weights the projection stores; empty follows the bounds.
         compensate: undoes the chip's hidden scaling factors where the rates leave room.
 
@@ -44,7 +44,7 @@ class LearningOptions:
     weight_seed: int = 1
     unit: float = 0.0
     gain: float = 1.0
-    rate: float = 0.1
+    max_rate: float = 0.1
     sign: Sign = ""
     compensate: bool = True
 
@@ -54,8 +54,8 @@ class LearningOptions:
             allowed = f"1 to {EPOCH_MAX} steps (6 bits), or 0 for the target's choice"
             fix = "Rules that count in every 2**K-th epoch reach 512 times as far"
             broken.append(Violation("learning", "t_epoch", str(self.t_epoch), allowed, fix))
-        if not 0 < self.rate <= 1:
-            broken.append(Violation("learning", "rate", f"{self.rate:g}", "more than 0 to 1 spike per step"))
+        if not 0 < self.max_rate <= 1:
+            broken.append(Violation("learning", "max_rate", f"{self.max_rate:g}", "more than 0 to 1 spike per step"))
         if not (0 <= self.unit < math.inf and 0 < self.gain < math.inf):
             found = f"{self.unit:g} and {self.gain:g}"
             broken.append(Violation("learning", "unit and gain", found, "more than 0 (unit 0: the target's choice)"))

@@ -74,7 +74,7 @@ def lower_rule(rule: Rule, options: LearningOptions | None = None, target: str =
         return _as_written(rule, rule.written, options, target)
     sign = _sign(rule, options, target)
     unit = options.unit or _unit(rule, target)
-    registers = assigned(rule, options.rate, target)
+    registers = assigned(rule, options.max_rate, target)
     plan = _planned(rule, registers, unit, options)
     _demand(rule, plan, unit, target)
     device = _device(rule, plan, unit, sign)
