@@ -11,6 +11,8 @@ from rich.console import Console
 
 from snnc import __version__, commands
 from snnc.commands import Screen
+from snnc.commands.exporting import ExportChoices
+from snnc.commands.exporting import export as export_
 from snnc.errors import SnncError
 
 app = typer.Typer(
@@ -35,7 +37,7 @@ ResetOption = Annotated[
     str | None, typer.Option("--reset", help="subtract or zero (with -delayed: one step late), where a file is open")
 ]
 DecayOption = Annotated[str | None, typer.Option("--decay", help="euler or exact, where a file leaves it open")]
-FiresOption = Annotated[str | None, typer.Option("--fires", help="gt (v > threshold) or ge, for .net files")]
+FiresOption = Annotated[str | None, typer.Option("--fires", help="gt (v > threshold) or ge, for .nir and .net files")]
 OverflowOption = Annotated[
     str | None, typer.Option("--overflow", help="lava or loihi: whose registers, beyond their width (loihi1)")
 ]
@@ -109,6 +111,25 @@ def check(
         tuple(target or ()), config, data, allow=tuple(allow or ()), dt=dt, reset=reset, decay=decay, fires=fires
     )
     _do(lambda screen: commands.check(screen, model, choices, json))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="a model as `snnc compile` takes it, or a folder that it wrote")],
+    nir: Annotated[Path, typer.Option("--nir", help="NIR file to write")],
+    step: Annotated[float | None, typer.Option("--step", help="seconds per step in the file; 1 counts steps")] = None,
+    lossy: Annotated[bool, typer.Option("--lossy", help="leave out what NIR cannot say")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    dt: DtOption = None,
+    reset: ResetOption = None,
+    decay: DecayOption = None,
+    fires: FiresOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the float network as a NIR file, and say what the file does not hold."""
+    choices = commands.Choices(config=config, data=data, dt=dt, reset=reset, decay=decay, fires=fires)
+    _do(lambda screen: export_(screen, model, choices, ExportChoices(nir, step, lossy), json))
 
 
 @app.command()

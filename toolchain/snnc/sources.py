@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from snnc import anns
 from snnc.backend import Reference
 from snnc.config import Config, ModelConfig
 from snnc.errors import InputError, ModelError, NotEquivalentError
 from snnc.evidence import Rung
 from snnc.folder import sha256
-from snnc.ir import Graph
+from snnc.ir import Graph, Input
 from snnc.quantize.base import Quantized
 from snnc.target import Target
 from snnc.trace import Samples, check_samples, read_samples
@@ -34,6 +37,7 @@ class Source:
         rungs: rung 1, if the source is a torch module.
         integers: for a source that already is integers: target -> its fixed graph, or None where it must be
             quantized like any other.
+        extra: files that tell how the network came to be, for the compiled folder.
     """
 
     name: str
@@ -42,16 +46,20 @@ class Source:
     samples: Samples
     rungs: tuple[Rung, ...] = ()
     integers: Callable[[Target], Quantized | None] | None = None
+    extra: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def open_source(model: str, data: Path | None, config: Config, reference: Reference) -> Source:
+def open_source(
+    model: str, data: Path | None, config: Config, reference: Reference, *, needs_data: bool = True
+) -> Source:
     """Captures the model and climbs rung 1.
 
     Args:
-        model: ``file.py[:function]`` or a float ``.onnx`` that snnc wrote.
+        model: ``file.py[:function]``, a float ``.onnx`` that snnc wrote, or a ReLU network as either.
         data: calibration file; None takes the model's ``example()``.
         config: numbers of samples.
         reference: executes the captured graph.
+        needs_data: false where nothing is executed; files that bring no samples then have none.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -59,15 +67,25 @@ def open_source(model: str, data: Path | None, config: Config, reference: Refere
     """
     path = Path(model.rpartition(":")[0] if ":" in model else model)
     _check_meaning(path, config.model)
+    if path.suffix == ".py":
+        return _open_python(model, path, data, config, reference, needs_data)
+    if path.suffix == ".onnx" and (ann := anns.from_onnx(path, data, needs_data)) is not None:
+        return _converted(ann, path, config, reference, needs_data)
+    anns.refuse_timed(config, model)
     if path.suffix == ".onnx":
-        return _open_onnx(path, data, config)
+        return _open_onnx(path, data, config, needs_data)
     if path.suffix == ".nir":
-        return _open_nir(path, data, config)
+        return _open_nir(path, data, config, needs_data)
     if path.suffix == ".net":
-        return _open_slayer(path, data, config)
-    if path.suffix != ".py":
-        raise InputError(f"{model}: a model is file.py[:function], a float .onnx written by snnc, .nir or .net")
-    return _open_python(model, path, data, config, reference)
+        return _open_slayer(path, data, config, needs_data)
+    raise InputError(f"{model}: a model is file.py[:function], a float .onnx written by snnc, .nir or .net")
+
+
+def _converted(ann: anns.Opened, path: Path, config: Config, reference: Reference, needs_data: bool) -> Source:
+    """A ReLU network as the spiking network that [convert] makes of it."""
+    made = anns.transform(ann, config, reference.execute, needs_data)
+    digest = sha256(path.read_bytes())
+    return Source(ann.name, digest, made.converted.graph, made.samples, ann.rungs, extra=made.files())
 
 
 def _check_meaning(path: Path, given: ModelConfig) -> None:
@@ -81,10 +99,15 @@ def _check_meaning(path: Path, given: ModelConfig) -> None:
         raise InputError(f"{path} settles {', '.join(settled)} itself ({options})")
 
 
-def _open_python(model: str, path: Path, data: Path | None, config: Config, reference: Reference) -> Source:
+def _open_python(
+    model: str, path: Path, data: Path | None, config: Config, reference: Reference, needs_data: bool
+) -> Source:
     from snnc.capture import capture, load_model, probe
 
     loaded = load_model(model)
+    if loaded.ann:
+        return _converted(anns.from_module(loaded, data), path, config, reference, needs_data)
+    anns.refuse_timed(config, model)
     samples = loaded.samples if data is None else read_samples(data, *_step_shape(data))
     if samples is None:
         raise ModelError(f"{path} has no example() that gives calibration spikes; add one or give --data")
@@ -99,7 +122,7 @@ def _open_python(model: str, path: Path, data: Path | None, config: Config, refe
     return Source(loaded.name, sha256(path.read_bytes()), captured.graph, samples, (rung,))
 
 
-def _open_nir(path: Path, data: Path | None, config: Config) -> Source:
+def _open_nir(path: Path, data: Path | None, config: Config, needs_data: bool) -> Source:
     """A NIR file brings no module to compare with: there is no rung 1."""
     from snnc.formats import nir_file
 
@@ -107,13 +130,10 @@ def _open_nir(path: Path, data: Path | None, config: Config) -> Source:
     meaning = nir_file.Meaning(config.model.dt, config.model.reset, config.model.decay, config.model.fires)
     encoding: Literal["spikes", "direct"] = "spikes" if data is None else _step_encoding(data)
     graph = nir_file.read(content, meaning, encoding, str(path))
-    if data is None:
-        raise InputError(f"{path}: a NIR file has no example(); give calibration spikes with --data")
-    samples = read_samples(data, graph.inputs[0].shape, encoding).head(config.calibration.samples)
-    return Source(path.stem, sha256(content), graph, samples)
+    return Source(path.stem, sha256(content), graph, _samples(path, data, graph.inputs[0], config, needs_data))
 
 
-def _open_slayer(path: Path, data: Path | None, config: Config) -> Source:
+def _open_slayer(path: Path, data: Path | None, config: Config, needs_data: bool) -> Source:
     """A SLAYER file holds integers; its float graph is what they stand for."""
     from snnc.formats import slayer_file
 
@@ -121,27 +141,32 @@ def _open_slayer(path: Path, data: Path | None, config: Config) -> Source:
         raise InputError(f"{path} holds integers already; --weight-bits and --per-channel do not apply")
     content = slayer_file.read_content(path)
     net = slayer_file.read(content, str(path), "ge" if config.model.fires == "ge" else "gt")
-    if data is None:
-        raise InputError(f"{path}: a SLAYER file has no example(); give spikes with --data")
-    samples = read_samples(data, net.layers.shape).head(config.calibration.samples)
+    graph = net.graph()
+    samples = _samples(path, data, graph.inputs[0], config, needs_data)
 
     def integers(target: Target) -> Quantized | None:
         return net.integers(slayer_file.Place(target.name, target.conventions, target.formats["threshold"]))
 
-    return Source(path.stem, sha256(content), net.graph(), samples, integers=integers)
+    return Source(path.stem, sha256(content), graph, samples, integers=integers)
 
 
-def _open_onnx(path: Path, data: Path | None, config: Config) -> Source:
+def _open_onnx(path: Path, data: Path | None, config: Config, needs_data: bool) -> Source:
     from snnc.formats import onnx_file
 
     graph = onnx_file.read(path, MAX_ONNX)
     if not isinstance(graph, Graph):
         raise InputError(f"{path} holds integers already; compile needs the float network (model.float.onnx)")
-    if data is None:
-        raise InputError(f"{path}: an ONNX file has no example(); give calibration spikes with --data")
-    source = graph.inputs[0]
-    samples = read_samples(data, source.shape, source.encoding).head(config.calibration.samples)
+    samples = _samples(path, data, graph.inputs[0], config, needs_data)
     return Source(path.stem, sha256(path.read_bytes()), graph, samples)
+
+
+def _samples(path: Path, data: Path | None, source: Input, config: Config, needs_data: bool) -> Samples:
+    """Calibration data of a file, which brings none itself."""
+    if data is not None:
+        return read_samples(data, source.shape, source.encoding).head(config.calibration.samples)
+    if needs_data:
+        raise InputError(f"{path}: a {path.suffix} file has no example(); give calibration spikes with --data")
+    return Samples(np.zeros((0, 1, *source.shape)))
 
 
 def _step_shape(data: Path) -> tuple[tuple[int, ...], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,19 @@ from snnc.validation import validate as climb
 
 
 @dataclass(frozen=True)
+class ConvertChoices:
+    """Options that override [convert]; None leaves it."""
+
+    steps: int | None = None
+    norm: str | None = None
+    percentile: float | None = None
+    per_channel: bool | None = None
+    v_init: str | None = None
+    input: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
 class Choices:
     """Options that override snnc.toml."""
 
@@ -50,6 +63,7 @@ class Choices:
     decay: str | None = None
     fires: str | None = None
     overflow: str | None = None
+    convert: ConvertChoices = ConvertChoices()
 
     def resolve(self, screen: Screen, registry: Registry) -> Config:
         """The configuration: file, then options; target names are checked before any work."""
@@ -60,7 +74,9 @@ class Choices:
         config = load_config(path).override(
             "compile", targets=self.targets or None, weight_bits=self.weight_bits, per_channel=self.per_channel,
             allow=self.allow or None, overflow=self.overflow,
-        ).override("model", dt=self.dt, reset=self.reset, decay=self.decay, fires=self.fires)  # fmt: skip
+        ).override("model", dt=self.dt, reset=self.reset, decay=self.decay, fires=self.fires).override(
+            "convert", **asdict(self.convert)
+        )  # fmt: skip
         targets = [registry.target(name)[1] for name in config.compile.targets]
         check_allowed(config.compile.allow, registry)
         check_overflow(config, registry)
@@ -77,7 +93,7 @@ def compile_(screen: Screen, model: str, choices: Choices, output: Path | None, 
     with screen.progress() as progress:
         source = open_source(model, choices.data, config, registry.reference)
         compilation = compile_source(source, config, registry, progress)
-        files = artifacts.files(compilation)
+        files = {**artifacts.files(compilation), **source.extra}
         done = climb(
             compilation.graph, artifacts.candidates(compilation, files), source.samples.head(config.verify.samples),
             registry.reference, budget=Budget(), earlier=compilation.rungs, when="compile", progress=progress,
@@ -129,7 +145,7 @@ def check(screen: Screen, model: str, choices: Choices, as_json: bool) -> int:
     """Holds every node against every target; 3 if a rule is broken."""
     registry = discover()
     config = choices.resolve(screen, registry)
-    source = open_source(model, choices.data, config, registry.reference)
+    source = open_source(model, choices.data, config, registry.reference, needs_data=False)
     graph, _ = run_passes(source.graph, common_passes(config))
     names = choices.targets or tuple(registry.targets)
     found = {name: _violations(graph, registry.targets[name][1], config.compile.allow) for name in names}
