@@ -277,6 +277,18 @@ def run(
     return Executor(plan).run(spikes, probes, forced)
 
 
+def worst_sums(plan: Plan, spikes: Numbers) -> dict[str, list[int]]:
+    """Largest magnitude of each accumulator in a run: population -> by receptor, in the accumulator's unit.
+
+    Args:
+        plan: what runs.
+        spikes: [B, T, *shape].
+    """
+    worst: dict[str, list[int]] = {}
+    Executor(plan).run(spikes, Probes(spikes=()), None, worst)
+    return worst
+
+
 def chunk(plan: Plan, steps: int) -> int:
     """Samples that run at once, so that memory stays bounded."""
     each = 0

@@ -62,7 +62,7 @@ class _Planner:
         ranges = {i: bounds.sent(p, self.c) for i, p in enumerate(found)}
         receptors = 2 if self.split else 1
         for i, p in enumerate(found):
-            if p.kind not in ("input", "constant") and not any(not chain.drive for chain in p.chains):
+            if p.kind not in ("input", "constant") and not p.chains:
                 found[i] = replace(p, bounds=bounds.bounds(p.ways, ranges, receptors, p.size))
         found = windows.placed(found, links(found), self.c, self.graph.depth)
         populations, groups = grouped(found, links(found))

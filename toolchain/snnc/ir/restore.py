@@ -21,7 +21,7 @@ def rebuild(head: dict[str, Any], arrays: Arrays) -> Network:
         GraphError: the description does not make a valid network.
     """
     try:
-        nodes = tuple(_rebuild_node(entry, arrays) for entry in head["nodes"])
+        nodes = tuple(rebuild_node(entry, arrays) for entry in head["nodes"])
         edges = tuple(Edge(str(a), str(b), int(d)) for a, b, d in head["edges"])
         if head["type"] == "Graph":
             return Graph(nodes, edges, dt=float(head["dt"]))
@@ -34,7 +34,12 @@ def rebuild(head: dict[str, Any], arrays: Arrays) -> Network:
     raise GraphError(f"the description is of unknown type {head['type']!r}")
 
 
-def _rebuild_node(entry: dict[str, Any], arrays: Arrays) -> Node:
+def rebuild_node(entry: dict[str, Any], arrays: Arrays) -> Node:
+    """The node of :func:`snnc.ir.serial.describe_node`.
+
+    Raises:
+        GraphError: the description names no node type or no field; others as :func:`rebuild` catches them.
+    """
     entry = dict(entry)
     kind = entry.pop("type")
     if kind not in NODE_TYPES:

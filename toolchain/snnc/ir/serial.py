@@ -22,7 +22,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 def describe(network: Network) -> tuple[dict[str, Any], Arrays]:
     """The network as (JSON-ready description, arrays by ``node/field``)."""
     arrays: Arrays = {}
-    nodes = [_describe_node(node, arrays) for node in network.nodes]
+    nodes = [describe_node(node, arrays) for node in network.nodes]
     edges = [[edge.source, edge.target, edge.delay] for edge in network.edges]
     head: dict[str, Any] = {"type": type(network).__name__, "nodes": nodes, "edges": edges, **network.head()}
     return head, arrays
@@ -38,7 +38,8 @@ def digest_of(network: Network) -> str:
     return sha.hexdigest()
 
 
-def _describe_node(node: Node, arrays: Arrays) -> dict[str, Any]:
+def describe_node(node: Node, arrays: Arrays) -> dict[str, Any]:
+    """One node as JSON-ready data; its parameters go to ``arrays`` by ``node/field``."""
     entry: dict[str, Any] = {"type": type(node).__name__}
     for f in fields(node):
         value = getattr(node, f.name)
