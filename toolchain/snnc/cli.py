@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from snnc import __version__, commands
 from snnc.commands import Screen
 from snnc.commands.exporting import ExportChoices
 from snnc.commands.exporting import export as export_
+from snnc.commands.screen import Pipe
 from snnc.errors import SnncError
 
 app = typer.Typer(
@@ -226,7 +226,7 @@ def doctor(json: JsonOption = False) -> None:
 
 def _do(verb: Callable[[Screen], int]) -> None:
     """Runs a verb; a SnncError becomes its message and exit code."""
-    screen = Screen(Console(), Console(stderr=True))
+    screen = Screen(Pipe(), Pipe(stderr=True))
     try:
         code = verb(screen)
     except SnncError as error:

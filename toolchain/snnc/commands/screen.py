@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from snnc.errors import InputError
+
+
+class Pipe(Console):
+    """A console whose reader may leave (``| head``): the rest is not shown, the exit code stays the verb's own."""
+
+    def on_broken_pipe(self) -> None:
+        """Writes the rest to nowhere; what is still buffered must not fail at exit either."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 @dataclass(frozen=True)
