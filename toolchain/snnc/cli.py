@@ -10,8 +10,11 @@ import typer
 
 from snnc import __version__, commands
 from snnc.commands import Screen
+from snnc.commands.converting import Written
+from snnc.commands.converting import convert as convert_model
 from snnc.commands.exporting import ExportChoices
 from snnc.commands.exporting import export as export_
+from snnc.commands.making import ConvertChoices
 from snnc.commands.screen import Pipe
 from snnc.errors import SnncError
 
@@ -41,6 +44,7 @@ FiresOption = Annotated[str | None, typer.Option("--fires", help="gt (v > thresh
 OverflowOption = Annotated[
     str | None, typer.Option("--overflow", help="lava or loihi: whose registers, beyond their width (loihi1)")
 ]
+StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="steps T, for ReLU networks without time")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -74,6 +78,7 @@ def compile_(
     decay: DecayOption = None,
     fires: FiresOption = None,
     overflow: OverflowOption = None,
+    steps: StepsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make integers for the generic target and every --target, with evidence."""
@@ -89,6 +94,7 @@ def compile_(
         decay,
         fires,
         overflow,
+        ConvertChoices(steps),
     )
     _do(lambda screen: commands.compile_(screen, model, choices, output, json))
 
@@ -130,6 +136,29 @@ def export(
     """Write the float network as a NIR file, and say what the file does not hold."""
     choices = commands.Choices(config=config, data=data, dt=dt, reset=reset, decay=decay, fires=fires)
     _do(lambda screen: export_(screen, model, choices, ExportChoices(nir, step, lossy), json))
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="a ReLU network: file.py[:function] or an .onnx from torch.onnx")],
+    data: Annotated[Path | None, typer.Option("--data", help=".npz with values [B, ...] and labels [B]")] = None,
+    steps: StepsOption = None,
+    norm: Annotated[str | None, typer.Option(help="data, percentile, balance or none: what a spike stands for")] = None,
+    percentile: Annotated[float | None, typer.Option(help="of the activations, for --norm percentile")] = None,
+    balance: Annotated[bool, typer.Option("--balance", help="the same as --norm balance")] = False,
+    per_channel: Annotated[bool | None, typer.Option(help="one scale per channel")] = None,
+    v_init: Annotated[str | None, typer.Option("--v-init", help="half (of the threshold) or zero")] = None,
+    source: Annotated[str | None, typer.Option("--input", help="direct, rate or poisson")] = None,
+    seed: Annotated[int | None, typer.Option(help="of --input poisson")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="first samples only, for the curve")] = None,
+    config: ConfigOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write (default out/NAME)")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a spiking network of a ReLU network and show its accuracy over the number of steps."""
+    chosen = ConvertChoices(steps, "balance" if balance else norm, percentile, per_channel, v_init, source, seed)
+    choices = commands.Choices(config=config, data=data, convert=chosen)
+    _do(lambda screen: convert_model(screen, model, choices, Written(output, samples), json))
 
 
 @app.command()

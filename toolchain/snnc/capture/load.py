@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from snnc.capture.ann import is_ann
 from snnc.capture.double import check_numbers
+from snnc.conversion.encode import timeless
 from snnc.errors import ModelError, SnncError
 from snnc.trace import Samples, check_samples
 
@@ -31,12 +33,14 @@ class LoadedModel:
         samples: what ``example()`` returned, or None if there is no such function.
         name: stem of the file.
         path: the file.
+        ann: True for a ReLU network without time; its samples are [B, ...].
     """
 
     module: nn.Module
     samples: Samples | None
     name: str
     path: Path
+    ann: bool = False
 
 
 def load_model(spec: str) -> LoadedModel:
@@ -59,8 +63,9 @@ def load_model(spec: str) -> LoadedModel:
     if not isinstance(module, nn.Module):
         raise ModelError(f"{path}: {function}() returns {type(module).__name__}, allowed is torch.nn.Module")
     check_numbers(module, f"{path}: {function}()")
-    samples = None if given is None else as_samples(given, f"{path}: example()")
-    return LoadedModel(module, samples, path.stem, path)
+    ann = is_ann(module)
+    samples = None if given is None else as_samples(given, f"{path}: example()", timed=not ann)
+    return LoadedModel(module, samples, path.stem, path, ann)
 
 
 def split_spec(spec: str) -> tuple[Path, str]:
@@ -77,12 +82,13 @@ def split_spec(spec: str) -> tuple[Path, str]:
     return Path(file), function
 
 
-def as_samples(given: Any, where: str) -> Samples:
+def as_samples(given: Any, where: str, *, timed: bool = True) -> Samples:
     """Calibration data: a dict, (spikes, labels) or spikes alone -> checked samples.
 
     Args:
         given: ``{"spikes" | "values": [B, T, ...], "labels": [B]}``, a pair, one array, or Samples.
         where: for messages.
+        timed: False for data of a network without time, [B, ...].
 
     Raises:
         ModelError: it is none of these, or its numbers are not what they are called.
@@ -101,10 +107,12 @@ def as_samples(given: Any, where: str) -> Samples:
     else:
         values = given
     array = _array(values, where)
-    if array.ndim < 3:
-        raise ModelError(f"{where}: input shape is {array.shape}, allowed is [B, T, ...]")
+    if array.ndim < (3 if timed else 2):
+        raise ModelError(f"{where}: input shape is {array.shape}, allowed is [B, {'T, ' if timed else ''}...]")
     encoding = encoding or ("spikes" if np.all((array == 0) | (array == 1)) else "direct")
     try:
+        if not timed:
+            return timeless(array, None if labels is None else _array(labels, where), where)
         return check_samples(array, None if labels is None else _array(labels, where), array.shape[2:], encoding, where)
     except SnncError as error:
         raise ModelError(str(error)) from error

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.config import ConvertConfig
-from snnc.errors import InputError, Violation
+from snnc.errors import InputError, TraceError, Violation
 from snnc.trace import Samples
 
 
@@ -54,3 +54,17 @@ def encode(values: npt.NDArray[Any], options: ConvertConfig, unit: float) -> npt
 def encoded(samples: Samples, options: ConvertConfig, unit: float) -> Samples:
     """Samples without time as samples with time."""
     return Samples(encode(samples.spikes, options, unit), samples.labels)
+
+
+def timeless(values: npt.NDArray[Any], labels: Any, where: str) -> Samples:
+    """Values [B, ...] and labels [B] as samples without time.
+
+    Raises:
+        TraceError: labels that are no integers, or too many or too few.
+    """
+    if labels is None:
+        return Samples(values)
+    marks = np.atleast_1d(np.asarray(labels))
+    if marks.dtype.kind not in "iu" or marks.shape != values.shape[:1]:
+        raise TraceError(f"{where}: labels are {marks.dtype} {marks.shape}, allowed are {len(values)} integers")
+    return Samples(values, marks.astype(np.int64))
