@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     floor = 0.005 if options.quick else 0.02
     machine, limit = _machine()
     result: dict[str, Any] = {
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform(), "load": _load()},
         "versions": versions(), "rounds": rounds, "engine": engines.installed(), "speed": [], "bars": [],
         "threads": [], "recording": [],
     }  # fmt: skip
@@ -116,6 +116,11 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _load() -> float | None:
+    """How many programs compete for the cores, on average over the last minute."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def _say(text: str) -> None:

@@ -30,17 +30,27 @@ def installed() -> bool:
     return find_spec("snnc.engine.run") is not None
 
 
+def absent() -> str:
+    """Why there are no compiled kernels; empty if they are there."""
+    if not installed():
+        return "the fast executor is not part of this snnc"
+    from snnc.engine import library
+
+    found = library.state()
+    return "" if isinstance(found, library.Kernels) else found.reason
+
+
 def runners(graph: FixedGraph) -> dict[str, Runner]:
     """Name -> how to run the graph; everything that is made once is made here. The first one is what users run."""
     found: dict[str, Runner] = {}
     if installed():
-        found |= {name: _fast(graph, name) for name in FAST}
+        found |= {name: _fast(graph, name) for name in FAST if name == "dense" or not absent()}
     found[REFERENCE] = lambda spikes, probes, _threads: definition(graph, spikes, probes)
     return found
 
 
 def _fast(graph: FixedGraph, name: str) -> Runner:
-    from snnc.engine import planner, run  # type: ignore[attr-defined]
+    from snnc.engine import planner, run
 
     made = planner.plan(graph)
     return lambda spikes, probes, threads: run.execute(made, spikes, probes, engine=name, threads=threads)

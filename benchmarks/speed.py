@@ -48,6 +48,8 @@ class Bench:
         self.runners = {target: engines.runners(workload.graph(target)) for target in TARGETS}
         self.fast = next(iter(self.runners[TARGETS[0]]))
         self.peers, self.missing = peers.peers(workload)
+        if reason := engines.absent():
+            self.missing = {"event": f"not compiled: {reason}", **self.missing}
         self.check()
 
     def check(self) -> None:

@@ -14,6 +14,9 @@ YES, NO, OPEN = "[green]met[/green]", "[red]not met[/red]", "[yellow]not measure
 def show(result: dict[str, Any]) -> None:
     """Prints every table."""
     console = Console(width=None if Console().is_terminal else 140)
+    machine = result["machine"]
+    load = f"load {machine['load']:.1f} when it began" if machine["load"] is not None else "load unknown"
+    console.print(f"{machine['processor']}, {machine['cores']} cores, {load}; rounds: {result['rounds']}")
     console.print(_limit(result["limit"]))
     console.print(_speed(result["speed"]))
     console.print(_bars(result["bars"]))
