@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from snnc.errors import InputError, Violation
 from snnc.ir import Format, Graph
+from snnc.learning import lower_rule
 from snnc.passes import AddWeights, BiasToSource, HardenReset, MoveBias
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 from snnc.quantize.shift import ShiftProfile, quantize_shift
@@ -97,4 +100,5 @@ LOIHI1 = Target(
     weight_bits=PROFILE.weight_bits,
     per_channel=PROFILE.per_channel,
     variants=OVERFLOWS,
+    learning=partial(lower_rule, target="loihi1"),
 )

@@ -6,7 +6,10 @@ with a soft reset or a refractory time. Nothing here was compared with a chip.
 
 from __future__ import annotations
 
+from functools import partial
+
 from snnc.ir import Format, Graph
+from snnc.learning import lower_rule
 from snnc.passes import AddWeights, BiasToSource, MoveBias
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 from snnc.quantize.shift import ShiftProfile, quantize_shift
@@ -72,4 +75,5 @@ LOIHI2 = Target(
     prepare=(MoveBias(), BiasToSource(), AddWeights()),
     weight_bits=PROFILE.weight_bits,
     per_channel=PROFILE.per_channel,
+    learning=partial(lower_rule, target="loihi2"),
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from snnc.errors import Violation
 from snnc.ir import Affine, Conv, Conventions, Format, Graph, Input, Neuron, Node, Pool, Readout, Scale
 from snnc.ir.nodes import Add, Concat, Delay, Flatten, Identity
+from snnc.learning import lower_rule
 from snnc.passes import AddWeights
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 from snnc.quantize.direct import joined
@@ -128,4 +130,5 @@ GENERIC = Target(
     prepare=(AddWeights(),),
     weight_bits=PROFILE.weight_bits,
     per_channel=PROFILE.per_channel,
+    learning=partial(lower_rule, target="generic"),
 )

@@ -6,6 +6,7 @@ from snnc.passes import AddWeights, BiasToSource, HardenReset
 from snnc.target import Limit, Target
 from snnc_spinnaker.constraints import CONSTRAINTS
 from snnc_spinnaker.quantize import ACCUM, CONVENTIONS, DECAY_U, GAIN_U, WEIGHT_BITS, WEIGHT_FORMAT, quantize
+from snnc_spinnaker.stdp_rule import account
 
 TOOLS = "sPyNNaker 7.4.1 as its tools have it (specs/spinnaker.md 1.9)"
 RING = "sPyNNaker ring buffers (specs/spinnaker.md 1.6)"
@@ -41,4 +42,5 @@ SPINNAKER1 = Target(
     allowances={HardenReset.name: HardenReset()},
     weight_bits=WEIGHT_BITS,
     per_channel=True,
+    learning=account,
 )

@@ -10,10 +10,13 @@ import numpy as np
 
 from snnc.errors import UnsupportedError, Violation
 from snnc.ir import Conventions, Format, Graph
+from snnc.learning.account import LearningAccount, LearningOptions
+from snnc.learning.rule import Rule
 from snnc.passes.base import Pass
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 
 Constraint = Callable[[Graph, "Target"], Iterator[Violation]]
+Learning = Callable[[Rule, LearningOptions], LearningAccount]
 Quantizer = Callable[[Graph, Calibration, QuantizeOptions], Quantized]
 
 
@@ -46,6 +49,7 @@ class Target:
         per_channel: true if neurons of one layer may have different gains.
         variants: conventions by the word that ``--overflow`` takes, where sources disagree on what a register does
             beyond its width; the target's own among them.
+        learning: what the target makes of a plasticity rule; None if its synapses do not learn.
         energy: picojoules by event, with the source in the key's text; empty if none is known.
     """
 
@@ -62,6 +66,7 @@ class Target:
     per_channel: bool = False
     variants: Mapping[str, Conventions] = field(default_factory=dict)
     energy: Mapping[str, float] = field(default_factory=dict)
+    learning: Learning | None = None
 
 
 def rule(constraint: Constraint) -> str:

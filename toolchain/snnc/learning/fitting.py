@@ -58,11 +58,13 @@ class Fit:
         term: with the rate, constants and period that the chip has.
         product: what the chip is loaded with; None if the rate does not exist there.
         rate: for the account.
+        misfit: relative error of the constant alone, hidden factors aside; 1 if there is none.
     """
 
     term: Term
     product: Product | None
     rate: Rate
+    misfit: float
 
 
 def late(rule: Rule, term: Term, read: Read) -> bool:
@@ -137,4 +139,5 @@ def fit_term(
     got = device / slope if there else 0.0
     text = str(product) if product else f"{asked:.3g}*{shape}"
     rate = Rate(term.name, term.rate, got, text, shape.shift, compensate and shape.shift > 0, abs(device) * size)
-    return Fit(replace(term, rate=got, reads=tuple(reads)), product, rate)
+    misfit = abs(mantissa * 2.0**exponent / asked - 1.0) if there else 1.0
+    return Fit(replace(term, rate=got, reads=tuple(reads)), product, rate, misfit)

@@ -24,7 +24,7 @@ GOOD = 0.03
 GAIN = 0.005
 """What the sum of relative errors must gain before a smaller impulse is worth its coarser trace."""
 LEAST = 10
-LONGER = 0.02
+LONGER = 0.05
 """Relative error that a period must gain for each doubling."""
 QUARTER = 0.25
 KEEP = 0.75
@@ -45,12 +45,12 @@ class Plan:
     @property
     def worst(self) -> float:
         """Largest relative error of a rate; 1 if one does not exist."""
-        return max((abs(fit.rate.error) for fit in self.fits), default=0.0)
+        return max((fit.misfit for fit in self.fits), default=0.0)
 
     @property
     def total(self) -> float:
         """Sum of all relative errors."""
-        return sum(abs(fit.rate.error) for fit in self.fits)
+        return sum(fit.misfit for fit in self.fits)
 
 
 def lower_rule(rule: Rule, options: LearningOptions | None = None, target: str = "loihi1") -> LearningAccount:
