@@ -7,6 +7,7 @@ asked for. h5py is needed, the package nir is not: it refuses some of these dial
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 from snnc.errors import GraphError, InputError, UnsupportedError, Violation
@@ -84,13 +85,17 @@ def _nodes(tree: Tree, names: dict[str, str], meaning: Meaning, encoding: Encodi
     start = tree.of_kind("Input")[0].name
     lead, shapes[start] = _input_shape(tree, start)
     nodes.append(Input(names[start], shapes[start], encoding))
-    while ready := [n for n in tree.items if n not in shapes and any(a in shapes for a in tree.into(n))]:
-        for name in ready:
+    waiting = deque([start])
+    while waiting:
+        for name in tree.out_of(waiting.popleft()):
+            if name in shapes:
+                continue
             item = Item(names[name], tree.items[name].kind, tree.items[name].fields)
             shape = next(shapes[a] for a in tree.into(name) if a in shapes)
             node = _node(tree, name, item, shape, lead, meaning)
             shapes[name] = output_shape(node, [shape])
             nodes.append(node)
+            waiting.append(name)
     lost = [name for name in tree.items if name not in shapes]
     if lost:
         raise InputError(f"{where}: no path from the Input reaches {', '.join(lost)}")
@@ -129,9 +134,9 @@ def _input_shape(tree: Tree, name: str) -> tuple[Shape, Shape]:
 def _wanted_rank(tree: Tree, name: str) -> int | None:
     """Number of axes that the first layer behind the Input takes; None if no layer says it."""
     seen: set[str] = set()
-    waiting = [name]
+    waiting = deque([name])
     while waiting:
-        for target in tree.out_of(waiting.pop(0)):
+        for target in tree.out_of(waiting.popleft()):
             kind = tree.items[target].kind
             if kind in RANKS:
                 return RANKS[kind]
@@ -144,9 +149,11 @@ def _wanted_rank(tree: Tree, name: str) -> int | None:
 def _names(tree: Tree) -> dict[str, str]:
     """Node names: those of the file, with spaces and slashes replaced and kept apart."""
     found: dict[str, str] = {}
+    taken: set[str] = set()
     for name in tree.items:
         plain = "".join("_" if c.isspace() or c == "/" else c for c in name) or "node"
-        while plain in found.values():
+        while plain in taken:
             plain += "_"
+        taken.add(plain)
         found[name] = plain
     return found

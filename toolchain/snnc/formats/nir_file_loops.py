@@ -23,9 +23,8 @@ def recurrent(tree: Tree, delayed: Collection[str], neurons: Collection[str], wh
     Raises:
         InputError: a loop is entered at several places, or holds no neuron.
     """
-    forward = [edge for edge in tree.edges if edge[0] not in delayed]
-    after = {name: [b for a, b in forward if a == name] for name in tree.items}
-    before = {name: [a for a, b in forward if b == name] for name in tree.items}
+    after = {name: [] if name in delayed else list(tree.out_of(name)) for name in tree.items}
+    before = {name: [a for a in tree.into(name) if a not in delayed] for name in tree.items}
     starts = [item.name for item in tree.of_kind("Input")] + [b for a, b in tree.edges if a in delayed]
     found: dict[Link, int] = {}
     for source, target in _back_edges(after, starts):

@@ -5,8 +5,9 @@ A NIR file is HDF5, read with bounds in a process of its own (:mod:`snnc.formats
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -18,7 +19,9 @@ from snnc.formats.hdf5_tree import Group, Limits, Member, Value
 
 __all__ = ["Item", "Link", "Tree", "read_content", "read_tree"]
 MAX_DEPTH = 16
-MAX_JOINED = 100_000
+# What a network of this kind never reaches; the steps below need time in proportion to their product.
+MAX_NODES = 2048
+MAX_EDGES = 8192
 HINT = "is this a NIR file?"
 Link = tuple[str, str]
 
@@ -52,17 +55,34 @@ class Tree:
     edges: tuple[Link, ...]
     version: str = ""
 
+    @cached_property
+    def before(self) -> Mapping[str, tuple[str, ...]]:
+        """Sources of the edges into each item."""
+        return _grouped(self.items, ((b, a) for a, b in self.edges))
+
+    @cached_property
+    def after(self) -> Mapping[str, tuple[str, ...]]:
+        """Targets of the edges out of each item."""
+        return _grouped(self.items, self.edges)
+
     def into(self, name: str) -> tuple[str, ...]:
         """Sources of the edges into an item."""
-        return tuple(a for a, b in self.edges if b == name)
+        return self.before[name]
 
     def out_of(self, name: str) -> tuple[str, ...]:
         """Targets of the edges out of an item."""
-        return tuple(b for a, b in self.edges if a == name)
+        return self.after[name]
 
     def of_kind(self, *kinds: str) -> tuple[Item, ...]:
         """Items of these types."""
         return tuple(item for item in self.items.values() if item.kind in kinds)
+
+
+def _grouped(names: Iterable[str], pairs: Iterable[Link]) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for key, value in pairs:
+        found[key].append(value)
+    return MappingProxyType({key: tuple(values) for key, values in found.items()})
 
 
 def read_tree(content: bytes, where: str, limits: Limits = LIMITS) -> Tree:
@@ -136,6 +156,8 @@ class _Reader:
             if kind == "NIRGraph":
                 ways[key] = self.graph(node, f"{name}.", depth + 1)
                 continue
+            if len(self.items) + len(self.ports) >= MAX_NODES:
+                raise InputError(f"{self.where}: more than {MAX_NODES} nodes")
             ways[key] = ([name], [name])
             if kind in ("Input", "Output"):
                 (inputs if kind == "Input" else outputs).append(name)
@@ -156,6 +178,8 @@ class _Reader:
         table = np.asarray(self.value(group, "edges"), dtype=object)
         if table.size == 0:
             return []
+        if len(self.edges) + table.size > 2 * MAX_EDGES:
+            raise InputError(f"{self.where}: more than {MAX_EDGES} edges")
         if table.ndim != 2 or table.shape[1] != 2:
             raise InputError(f"{self.where}: the edges of {prefix or 'the graph'} have shape {table.shape}, not (n, 2)")
         found: list[Link] = []
@@ -180,7 +204,7 @@ def _without_ports(edges: list[Link], ports: set[str], where: str) -> tuple[Link
     for port in sorted(ports):
         into = [a for a, b in edges if b == port]
         out = [b for a, b in edges if a == port]
-        if port in into or len(into) * len(out) > MAX_JOINED:
+        if port in into or len(edges) + len(into) * len(out) > MAX_EDGES:
             raise InputError(f"{where}: the port {port} of a sub-graph feeds itself or too much")
         joined = [(a, b) for a in into for b in out]
         edges = [*(e for e in edges if port not in e), *joined]

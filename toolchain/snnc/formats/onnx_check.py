@@ -19,6 +19,8 @@ from snnc.errors import InputError
 from snnc.formats.onnx_emit import DOMAIN, DOMAIN_VERSION, IR_VERSION, OPSET
 from snnc.formats.onnx_network import PARAM
 
+MAX_NODES = 4096
+MAX_EDGES = 16384
 DTYPES: dict[int, np.dtype[Any]] = {
     TensorProto.INT8: np.dtype("<i1"), TensorProto.INT16: np.dtype("<i2"), TensorProto.INT32: np.dtype("<i4"),
     TensorProto.INT64: np.dtype("<i8"), TensorProto.DOUBLE: np.dtype("<f8"),
@@ -96,6 +98,8 @@ def arrays(model: ModelProto, where: str) -> dict[str, npt.NDArray[Any]]:
 def complete(head: Any, given: Mapping[str, npt.NDArray[Any]], where: str) -> None:
     """Checks that the description and the initializers name the same arrays."""
     nodes = head["nodes"]
+    if len(nodes) > MAX_NODES or len(head["edges"]) > MAX_EDGES:
+        raise InputError(f"{where}: more than {MAX_NODES} nodes or {MAX_EDGES} edges")
     wanted = {value["array"] for node in nodes for value in node.values() if isinstance(value, dict)}
     for name in sorted(wanted ^ set(given)):
         what = "is missing" if name in wanted else "belongs to no node"
