@@ -54,7 +54,15 @@ class Executor:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.prepared = [[Prepared(way.operator, p.size) for way in p.ways] for p in plan.populations]
+        self._prepared: dict[tuple[int, int], Prepared] = {}
+
+    def prepared(self, index: int, number: int) -> Prepared:
+        """A way of a population, ready to multiply."""
+        key = (index, number)
+        if key not in self._prepared:
+            p = self.plan.populations[index]
+            self._prepared[key] = Prepared(p.ways[number].operator, p.size)
+        return self._prepared[key]
 
     def run(
         self,
@@ -102,15 +110,22 @@ class Chunk:
 
     def run(self) -> None:
         """Runs all groups and records what is wanted."""
+        self.sources()
         for group in self.plan.groups:
-            kinds = {self.populations[i].kind for i in group.members}
-            if kinds <= {"input", "constant"}:
-                for i in group.members:
-                    self._source(i)
-            elif group.loop:
-                self._loop(group)
-            else:
-                self._alone(group.members[0])
+            self.group(group)
+
+    def sources(self) -> None:
+        """Takes what is given."""
+        for i, p in enumerate(self.populations):
+            if p.kind in ("input", "constant"):
+                self._source(i)
+
+    def group(self, group: Group) -> None:
+        """Runs one group whose sources have run."""
+        if group.loop:
+            self._loop(group)
+        elif group.members[0] not in self.sent:
+            self._alone(group.members[0])
 
     def _source(self, index: int) -> None:
         p = self.populations[index]
@@ -172,14 +187,14 @@ class Chunk:
         x = np.zeros((*lead, p.size), dtype=np.int64)
         for number in ways:
             way = p.ways[number]
-            self._add(x[:, way.receptor] if split else x, way, self.prepared[index][number], low, high)
+            self._add(x[:, way.receptor] if split else x, way, self.prepared(index, number), low, high)
         return x
 
     def of_state(self, p: Population, sums: IntArray) -> IntArray:
         """Sums in the unit in which the population takes them; the largest is noted on the way."""
         split = self.plan.conventions.synapse == "split"
         if self.worst is not None and p.ways:
-            _note(self.worst, p.name, np.moveaxis(sums, -3, 0) if split else sums[np.newaxis])
+            note(self.worst, p.name, list(np.moveaxis(sums, -3, 0)) if split else [sums])
         return sums if split else sums << p.shift
 
     def _add(self, x: IntArray, way: Way, prepared: Prepared, low: int, high: int) -> None:
@@ -305,7 +320,8 @@ def _joined(chain: Chain, x: IntArray, drive: IntArray | None, values: IntArray)
     return x + values, drive
 
 
-def _note(worst: dict[str, list[int]], name: str, x: IntArray) -> None:
-    found = [largest(part) for part in x]
+def note(worst: dict[str, list[int]], name: str, sums: Sequence[Numbers]) -> None:
+    """Remembers the largest magnitude of each receptor's sums."""
+    found = [largest(part) for part in sums]
     last = worst.get(name, [0] * len(found))
     worst[name] = [max(a, b) for a, b in zip(last, found, strict=True)]

@@ -54,7 +54,7 @@ def unit_of(terms: Sequence[Term], split: bool) -> int:
 
 
 def fits(term: Term, unit: int) -> bool:
-    """True if the term's weights in this unit stay far inside 64 bits."""
+    """True if the term's weights can be read in this unit without leaving 64 bits."""
     raw = term.map.value if isinstance(term.map, Table) else term.map.weight
     top = max((abs(int(raw.min())), abs(int(raw.max())))) if raw.size else 0
     return top << max(term.shift - unit, 0) < 1 << 62
@@ -90,6 +90,12 @@ def ways(
         found = [_sparse(table, sizes, orders)]
     receptor = int(sign < 0)
     return [Way(source, term.delay, receptor, operator) for operator in found if _acts(operator)]
+
+
+def narrow(way: Way) -> bool:
+    """True if the way's weights have 32 bits at most, as kernels need it."""
+    operator = way.operator
+    return (operator.value if isinstance(operator, Sparse) else operator.weight).dtype.itemsize <= 4
 
 
 def smallest(values: IntArray) -> IntArray:

@@ -114,11 +114,12 @@ class _Planner:
         """Ways of all terms, and the edges that have to stay a chain: all of them if one term is too large."""
         found: list[Way] = []
         for term in feed.terms:
-            made = [self._term(name, term, unit, sign) for sign in ((1, -1) if self.split else (0,))]
-            if not operators.fits(term, unit) or any(ways is None for ways in made):
-                hosts = {id(edge) for edge in feed.hosts}
-                return [], [edge for edge in self.graph.incoming(name) if id(edge) not in hosts]
-            found += [way for ways in made if ways is not None for way in ways]
+            for sign in (1, -1) if self.split else (0,):
+                ways = self._term(name, term, unit, sign) if operators.fits(term, unit) else None
+                if ways is None or not all(operators.narrow(way) for way in ways):
+                    hosts = {id(edge) for edge in feed.hosts}
+                    return [], [edge for edge in self.graph.incoming(name) if id(edge) not in hosts]
+                found += ways
         return found, feed.edges
 
     def _term(self, name: str, term: Term, unit: int, sign: int) -> list[Way] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from snnc.engine.plan import Plan, Population
 from snnc.ir import IntArray
 from snnc.trace import Probes, Trace
 
+Numbers = npt.NDArray[Any]
 STATES: dict[str, tuple[str, ...]] = {
     "neuron": ("u", "v"), "atrlif": ("u", "v", "theta", "r"), "sigma": ("sigma", "s"),
     "delta": ("act", "residue", "error", "s"), "sigmadelta": ("sigma", "act", "residue", "error", "s"),
@@ -58,6 +60,12 @@ class Recorder:
             if (p.name, name) in self._states:
                 _store(self._states[p.name, name][batch, time], values, p.order)
 
+    def block(self, p: Population, offset: int, states: Mapping[str, Numbers]) -> None:
+        """States of all logical steps, [B, T, neurons] in engine order."""
+        for name, values in states.items():
+            if (p.name, name) in self._states:
+                _store(self._states[p.name, name][offset : offset + values.shape[0]], values, p.order)
+
     def trace(self, backend: str) -> Trace:
         """What was recorded, in the shapes of the populations."""
         shapes = {p.name: p.shape for p in self.plan.populations}
@@ -66,7 +74,7 @@ class Recorder:
         return Trace(backend, self.plan.target, spikes, states)
 
 
-def _store(into: IntArray | npt.NDArray[np.int8], values: IntArray, order: IntArray | None) -> None:
+def _store(into: IntArray | npt.NDArray[np.int8], values: Numbers, order: IntArray | None) -> None:
     if order is None:
         into[...] = values
     else:
