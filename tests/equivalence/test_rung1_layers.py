@@ -285,7 +285,7 @@ def test_the_difference_is_told_with_both_membranes() -> None:
     assert result.differing > 0
     assert "drive 'samples', step 0, population lif1" in result.first_difference
     assert "v torch" in result.first_difference
-    assert result.compared == 5 * STEPS * (3 + 4 + 4 + 4)
+    assert result.compared == 5 * STEPS * (3 + 4 + 4 + 4 + 4)
 
 
 def test_a_state_that_differs_without_a_spike_that_differs_is_noticed() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,12 @@ from torch import nn
 from snnc.capture import adapters
 from snnc.capture.convert import Captured, as_example
 from snnc.capture.double import Double, forward, private_copy, running
+from snnc.capture.explain import TOLERANCE, Difference, Execute, difference, explain
 from snnc.errors import ModelError
-from snnc.ir import Graph
+from snnc.ir import Affine, Conv, Flatten, Graph, Identity, Input
 from snnc.trace import Probes, Trace
 
-TOLERANCE = 1e-9
 DRIVES = 4
-Execute = Callable[[Graph, npt.NDArray[Any], Probes], Trace]
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,33 @@ class ProbeResult:
         differing: spikes that differ.
         first_difference: drive, population, step, sample and neuron of the earliest one; empty if none differs.
         worst_state_error: largest difference of a state, relative to its size or to the threshold if that is larger.
+        search: finds the explanation, which takes many runs.
     """
 
     compared: int
     differing: int
     first_difference: str
     worst_state_error: float
+    search: Callable[[], str] = field(default=str, repr=False, compare=False)
 
     @property
     def equal(self) -> bool:
         """True if rung 1 holds."""
         return self.compared > 0 and self.differing == 0 and self.worst_state_error <= TOLERANCE
+
+    @cached_property
+    def explanation(self) -> str:
+        """What the graph would have to do to be equal, such as "matches with reset one step late"; empty if it is.
+
+        See :func:`~snnc.capture.explain.explain`.
+        """
+        return "" if self.equal else self.search()
+
+    @property
+    def text(self) -> str:
+        """What differs and the explanation, as a message."""
+        states = f"states differ by {self.worst_state_error:.2e} at most"
+        return "; ".join(part for part in (self.first_difference or states, self.explanation) if part)
 
 
 def torch_trace(module: nn.Module, captured: Captured, spikes: Any) -> Trace:
@@ -122,8 +138,16 @@ def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
     return np.array(tensor.detach().to(torch.float64).numpy(), copy=True)
 
 
-def drives(samples: npt.NDArray[Any], *, analog: bool) -> Mapping[str, npt.NDArray[np.float64]]:
-    """Inputs that show what ordinary samples may not: silence, strong, random and (analog only) negative drive."""
+def drives(
+    samples: npt.NDArray[Any], *, analog: bool, inhibiting: npt.NDArray[np.bool_] | None = None
+) -> Mapping[str, npt.NDArray[np.float64]]:
+    """Inputs that show what ordinary samples may not: silence, strong, random and negative drive.
+
+    Args:
+        samples: recorded input [B, T, *shape].
+        analog: the input is numbers, not spikes.
+        inhibiting: inputs [*shape] whose spikes push membranes down; spikes have no other way to be negative.
+    """
     shape = (DRIVES, *samples.shape[1:])
     rng = np.random.default_rng(0)
     found = {"samples": samples.astype(np.float64), "silent": np.zeros(shape)}
@@ -132,7 +156,31 @@ def drives(samples: npt.NDArray[Any], *, analog: bool) -> Mapping[str, npt.NDArr
         found |= {"random": size * rng.standard_normal(shape), "strong": np.full(shape, 4 * size)}
         return found | {"negative": -size * rng.random(shape)}
     rates = np.array([0.05, 0.2, 0.5, 0.8]).reshape(DRIVES, *(1,) * (samples.ndim - 1))
-    return found | {"random": (rng.random(shape) < rates).astype(np.float64), "strong": np.ones(shape)}
+    found |= {"random": (rng.random(shape) < rates).astype(np.float64), "strong": np.ones(shape)}
+    if inhibiting is not None and inhibiting.any():
+        found["negative"] = np.broadcast_to(inhibiting, shape) * (rng.random(shape) < np.sqrt(rates))
+    return found
+
+
+def inhibiting_inputs(graph: Graph) -> npt.NDArray[np.bool_] | None:
+    """Inputs whose weights into the first layer sum to less than 0; None if the first layer has no weights."""
+    source = graph.inputs[0]
+    name = source.name
+    while isinstance(graph[name], (Input, Flatten, Identity)):
+        targets = [edge.target for edge in graph.outgoing(name)]
+        if len(targets) != 1:
+            return None
+        name = targets[0]
+    node = graph[name]
+    if not isinstance(node, (Affine, Conv)):
+        return None
+    weight = np.asarray(node.weight)
+    if isinstance(node, Affine):
+        return np.asarray(weight.sum(axis=0).reshape(source.shape) < 0)
+    if node.groups != 1 or len(source.shape) != weight.ndim - 1:
+        return None
+    sums = weight.sum(axis=(0, *range(2, weight.ndim))).reshape(-1, *(1,) * (len(source.shape) - 1))
+    return np.asarray(np.broadcast_to(sums < 0, source.shape))
 
 
 def probe(module: nn.Module, captured: Captured, samples: Any, reference_execute: Execute) -> ProbeResult:
@@ -154,18 +202,18 @@ def probe(module: nn.Module, captured: Captured, samples: Any, reference_execute
     source = captured.graph.inputs[0]
     if values.shape[2:] != source.shape:
         raise ModelError(f"the samples are {values.shape}, allowed is [B, T, *{source.shape}]")
-    compared = differing = 0
-    first, worst = "", 0.0
-    for drive, spikes in drives(values, analog=source.encoding == "direct").items():
-        left = torch_trace(module, captured, spikes)
-        right = reference_execute(captured.graph, spikes, Probes(states="all"))
-        for name in captured.populations:
-            unequal = left.spikes[name] != right.spikes[name]
-            compared += unequal.size
-            differing += int(unequal.sum())
+    graph, first = captured.graph, ""
+    inputs = drives(values, analog=source.encoding == "direct", inhibiting=inhibiting_inputs(graph))
+    recorded = {drive: torch_trace(module, captured, spikes) for drive, spikes in inputs.items()}
+    found: dict[str, Difference] = {}
+    for drive, left in recorded.items():
+        right = reference_execute(graph, inputs[drive], Probes(states="all"))
+        found[drive] = difference(graph, left, right)
         first = first or _first(drive, left, right, tuple(captured.populations))
-        worst = max(worst, _state_error(captured.graph, left, right))
-    return ProbeResult(compared, differing, first, worst)
+    compared = sum(trace.spikes[name].size for trace in recorded.values() for name in captured.populations)
+    worst = max(one.state for one in found.values())
+    search = partial(explain, graph, recorded, inputs, reference_execute)
+    return ProbeResult(compared, sum(one.spikes for one in found.values()), first, worst, search)
 
 
 def _first(drive: str, left: Trace, right: Trace, names: tuple[str, ...]) -> str:
@@ -189,14 +237,3 @@ def _first(drive: str, left: Trace, right: Trace, names: tuple[str, ...]) -> str
         if best is None or step < best[0]:
             best = (step, text)
     return best[1] if best is not None else ""
-
-
-def _state_error(graph: Graph, left: Trace, right: Trace) -> float:
-    """Largest state difference; a state that the module shows and the graph lacks is an error."""
-    worst = 0.0
-    thresholds = {node.name: float(np.min(np.asarray(node.threshold))) for node in graph.neurons}
-    for (name, key), values in left.states.items():
-        other = right.states[name, key]
-        size = np.maximum(np.maximum(np.abs(values), np.abs(other)), thresholds[name])
-        worst = max(worst, float(np.max(np.abs(values - other) / size)))
-    return worst
