@@ -257,7 +257,7 @@ def test_a_published_cnn_converted_by_sinabs(shared_data: Path) -> None:
     ann.load_state_dict(torch.load(shared_data / "sinabs" / "mnist_params.pt", map_location="cpu", weights_only=True))
     with np.load(shared_data / "mnist" / "mnist_full.npz") as data:
         images, labels = data["xte"][:10].reshape(10, 1, 1, 28, 28), data["yte"][:10]
-    currents = np.repeat(8 * images / images.max(), 16, axis=1)
+    currents = np.repeat(images * (8.0 / 255.0), 16, axis=1)
     module = from_model(ann, (1, 28, 28), batch_size=10, add_spiking_output=True).spiking_model
     captured = capture(module, currents[:2])
     assert captured.layout == "step"
