@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         _workload(Bench(make(name), Options(rounds, floor, options.nengo_python)), machine, result)
     result["limit"] = asdict(machine.best) if machine else {"reason": limit}
     _say("stream and start-up")
-    samples = STREAM if engines.installed() and not options.quick else STREAM // 20
+    samples = STREAM if engines.installed() else STREAM // 20
     result["stream"] = _program(lambda: extras.stream(samples))
     result["start_up"] = _program(lambda: extras.start_up(3 if options.quick else 7))
     return result
@@ -131,7 +131,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(MADE), help="such as A,C")
     parser.add_argument("--rounds", type=int, default=0, help="timed rounds (default 9)")
-    parser.add_argument("--quick", action="store_true", help="few short rounds, a short stream")
+    parser.add_argument("--quick", action="store_true", help="few short rounds")
     parser.add_argument(
         "--json", nargs="?", const=PRINT, metavar="FILE", help="write the figures; print them alone without FILE"
     )
