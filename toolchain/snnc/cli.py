@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from snnc import __version__, commands
+from snnc.cli_learn import learn_app
 from snnc.commands import Screen
 from snnc.commands.converting import Written
 from snnc.commands.converting import convert as convert_model
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 targets_app = typer.Typer(help="List targets, or show one with its limits and rules.", rich_markup_mode=None)
 app.add_typer(targets_app, name="targets")
+app.add_typer(learn_app, name="learn")
 
 Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build), a float .onnx, a .nir or a .net")]
 Folder = Annotated[Path, typer.Argument(help="folder that `snnc compile` wrote")]

@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snnc.commands.learn import ExplainChoices, explain, rules
     from snnc.commands.making import Choices, check, compile_, init
     from snnc.commands.running import RunChoices, ValidateChoices, compare_, run, validate
     from snnc.commands.screen import Screen
     from snnc.commands.showing import doctor, inspect, passes, target, targets
 
 _HOME = {
+    "learn": ("ExplainChoices", "explain", "rules"),
     "making": ("Choices", "check", "compile_", "init"),
     "running": ("RunChoices", "ValidateChoices", "compare_", "run", "validate"),
     "screen": ("Screen",),
@@ -20,6 +22,7 @@ _HOME = {
 
 __all__ = [
     "Choices",
+    "ExplainChoices",
     "RunChoices",
     "Screen",
     "ValidateChoices",
@@ -27,9 +30,11 @@ __all__ = [
     "compare_",
     "compile_",
     "doctor",
+    "explain",
     "init",
     "inspect",
     "passes",
+    "rules",
     "run",
     "target",
     "targets",

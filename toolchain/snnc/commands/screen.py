@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from snnc.errors import InputError
+from snnc.errors import InputError, SnncError
 
 
 class Pipe(Console):
@@ -70,6 +70,16 @@ class Screen:
                 bars.update(tasks[task], completed=done, total=total)
 
             yield update
+
+
+def perform(verb: Callable[[Screen], int]) -> int:
+    """Runs a verb on both streams of this process; a SnncError becomes its message and exit code."""
+    screen = Screen(Console(), Console(stderr=True))
+    try:
+        return verb(screen)
+    except SnncError as error:
+        screen.error(str(error))
+        return error.exit_code
 
 
 def save(path: Path, write: Callable[[Path], None]) -> None:

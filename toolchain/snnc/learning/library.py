@@ -65,7 +65,7 @@ def meaning(name: str) -> str:
     """First line of what a rule says of itself."""
     if name == WRITTEN:
         return "sums of products as Loihi's engine takes them: dw, dt, x1_impulse, x1_tau, ..."
-    return (inspect.getdoc(LIBRARY[name]) or "").splitlines()[0]
+    return (inspect.getdoc(LIBRARY[name]) or "").splitlines()[0].replace("``", "")
 
 
 def _numbers(cls: type[Spec], given: Mapping[str, Value]) -> dict[str, Any]:
