@@ -46,8 +46,9 @@ test: $(STAMP)  ## every test; prints what is skipped and why
 equivalence: $(STAMP)  ## the ladder only: rungs 1 to 5
 	$(BIN)/pytest tests/equivalence
 
-nightly: $(STAMP)  ## many random nets on SpiNNaker's release programs, other ones each time
-	SNNC_NIGHTLY=1 $(BIN)/pytest tests/equivalence/test_spinnaker_binary_random.py
+nightly: $(STAMP)  ## many random nets on SpiNNaker's release programs, many damaged files; other ones each time
+	SNNC_NIGHTLY=1 $(BIN)/pytest tests/equivalence/test_spinnaker_binary_random.py tests/equivalence/test_nir_recorded.py
+	SNNC_NIGHTLY=1 $(BIN)/pytest -s -n 0 tests/unit/formats/test_fuzzed_readers.py
 
 golden: $(STAMP)  ## rung 6 only: vectors from other people's code
 	$(BIN)/pytest tests/golden

@@ -17,7 +17,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 16
+# A dotted key of n parts takes memory with the square of n while it is parsed.
+MAX_LINE = 4096
 NAME = "snnc.toml"
 WORDS = {
     ("model", "reset"): ("", "subtract", "zero", "subtract-delayed", "zero-delayed"),
@@ -164,10 +166,13 @@ def load_config(path: Path | None) -> Config:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes")
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if max(map(len, text.splitlines()), default=0) > MAX_LINE:
+            raise ConfigError(f"{path} has a line of more than {MAX_LINE} characters")
+        data = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     return parse_config(data, str(path))
 

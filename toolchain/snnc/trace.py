@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,9 +26,10 @@ import numpy.typing as npt
 from snnc.errors import TraceError
 
 MAX_BYTES = 8 << 30
-# What zipfile, zlib and numpy raise on damaged or malicious archives.
+# What zipfile, its decompressors and numpy raise on damaged or malicious archives.
 DAMAGE = (
-    OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError, LookupError, TypeError, AttributeError,
+    SyntaxError, Warning, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -128,9 +131,13 @@ def load_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         if size > MAX_BYTES:
             raise TraceError(f"{path}: {size} bytes unpacked, at most {MAX_BYTES} are read")
         with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in data.files}
+            arrays = {key: data[key] for key in data.files}
     except DAMAGE as error:
-        raise TraceError(f"{path}: cannot be read as .npz: {error}") from error
+        raise TraceError(f"{path}: cannot be read as .npz: {error!a}") from error
+    strange = [key for key, value in arrays.items() if not isinstance(value, np.ndarray)]
+    if strange:
+        raise TraceError(f"{path}: {strange[0]!a} is no array")
+    return arrays
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -222,6 +229,8 @@ def read_trace(path: Path) -> Trace:
     states: dict[tuple[str, str], npt.NDArray[Any]] = {}
     for key, value in data.items():
         array = value if batched else value[np.newaxis]
+        if "/" in key and (array.dtype.kind not in "biuf" or array.ndim < 2):
+            raise TraceError(f"{path}: {key!a} is {array.dtype} {array.shape}, allowed are numbers [B, T, ...]")
         if key.startswith("spikes/"):
             spikes[key.removeprefix("spikes/")] = array
         elif key.startswith("states/"):

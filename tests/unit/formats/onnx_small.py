@@ -29,6 +29,11 @@ def model_of(data: bytes) -> ModelProto:
     return ModelProto.FromString(data)
 
 
+def meta(model: ModelProto) -> Any:
+    """The property that holds the description."""
+    return next(entry for entry in model.metadata_props if entry.key == "snnc")
+
+
 def body(model: ModelProto) -> Any:
     loop = next(node for node in model.graph.node if node.op_type == "Scan")
     return next(a.g for a in loop.attribute if a.name == "body")
