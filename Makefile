@@ -7,7 +7,7 @@ OUT    := out
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint type test equivalence nightly golden bench ci clean
+.PHONY: help setup demo lint type test equivalence nightly golden bench kernels sanitize ci clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -58,6 +58,16 @@ bench: $(STAMP)  ## the fast executor and every other one against what others wo
 	$(BIN)/python benchmarks/executors.py
 
 ci: lint type test demo  ## what continuous integration runs
+
+kernels: $(STAMP)  ## compile the engine's kernels again, in place
+	$(BIN)/python setup.py --quiet build_ext --inplace
+
+# The sanitizers' own library has to be there before Python; Python itself leaks by design.
+SANITIZED := build/sanitize/snnc/engine/_kernels.so
+sanitize: $(STAMP)  ## the kernels' tests under the address and undefined-behaviour sanitizers
+	$(BIN)/python setup.py --quiet build_ext --sanitize --build-lib build/sanitize --build-temp build/sanitize/objects
+	LD_PRELOAD=$$($${CC:-gcc} -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 SNNC_KERNELS=$(CURDIR)/$(SANITIZED) \
+		$(BIN)/pytest tests/unit/engine -k kernels
 
 clean:  ## remove everything that is made
 	rm -rf $(VENV) $(OUT) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,73 @@
+/* The module's face: which builds of the kernels are in it, which of them this processor runs, and how to call them. */
+#include "types.h"
+
+#define API __attribute__((visibility("default")))
+#define DECLARE(NAME)                   \
+  int snnc_run_##NAME(const Call *call); \
+  int64_t snnc_scratch_##NAME(const Call *call);
+
+typedef struct {
+  const char *name;
+  int level; /* of x86-64 */
+  int (*run)(const Call *);
+  int64_t (*scratch)(const Call *);
+} Variant;
+#define ENTRY(NAME, LEVEL) {#NAME, LEVEL, snnc_run_##NAME, snnc_scratch_##NAME}
+
+#if defined(SNNC_PLAIN)
+DECLARE(plain)
+#endif
+#if defined(SNNC_BASELINE)
+DECLARE(baseline)
+#endif
+#if defined(SNNC_AVX2)
+DECLARE(avx2)
+#endif
+#if defined(SNNC_AVX512)
+DECLARE(avx512)
+#endif
+
+static const Variant variants[] = {
+#if defined(SNNC_PLAIN)
+    ENTRY(plain, 0),
+#endif
+#if defined(SNNC_BASELINE)
+    ENTRY(baseline, 1),
+#endif
+#if defined(SNNC_AVX2)
+    ENTRY(avx2, 3),
+#endif
+#if defined(SNNC_AVX512)
+    ENTRY(avx512, 4),
+#endif
+};
+
+/* Number of builds; the later ones are the faster ones. */
+API int64_t snnc_variants(void) { return sizeof variants / sizeof *variants; }
+
+API const char *snnc_name(int64_t variant) { return variants[variant].name; }
+
+/* Whether this processor (and its operating system) has what a build needs. */
+API int64_t snnc_supported(int64_t variant) {
+  int level = variants[variant].level;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (level >= 3 && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+                      __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt")))
+    return 0;
+  if (level >= 4 && !(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl")))
+    return 0;
+#endif
+  return level >= 0;
+}
+
+/* Sizes of the tables in 64-bit fields, by which the host checks that it speaks of the same ones. */
+API int64_t snnc_fields(int64_t table) {
+  static const int64_t sizes[] = {sizeof(Population) / 8, sizeof(Way) / 8, sizeof(Port) / 8, sizeof(Call) / 8};
+  return table >= 0 && table < 4 ? sizes[table] : -1;
+}
+
+API int64_t snnc_run(int64_t variant, const Call *call) { return variants[variant].run(call); }
+API int64_t snnc_scratch(int64_t variant, const Call *call) { return variants[variant].scratch(call); }

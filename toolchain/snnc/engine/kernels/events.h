@@ -1,0 +1,98 @@
+/* Spike bytes to event lists. */
+#ifndef SNNC_EVENTS_H
+#define SNNC_EVENTS_H
+#include "types.h"
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+/* Bit i of the result: byte i is not zero / is negative. */
+#if defined(__AVX512BW__)
+INLINE uint64_t nonzero64(const int8_t *p) {
+  __m512i x = _mm512_loadu_si512(p);
+  return _mm512_test_epi8_mask(x, x);
+}
+INLINE uint64_t negative64(const int8_t *p) { return _mm512_movepi8_mask(_mm512_loadu_si512(p)); }
+#elif defined(__AVX2__)
+INLINE uint64_t zero32(const int8_t *p) {
+  __m256i x = _mm256_loadu_si256((const __m256i *)p);
+  return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_setzero_si256()));
+}
+INLINE uint64_t nonzero64(const int8_t *p) { return ~(zero32(p) | zero32(p + 32) << 32); }
+INLINE uint64_t negative64(const int8_t *p) {
+  uint32_t low = (uint32_t)_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i *)p));
+  uint32_t high = (uint32_t)_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i *)(p + 32)));
+  return low | (uint64_t)high << 32;
+}
+#elif defined(__SSE2__)
+INLINE uint64_t nonzero64(const int8_t *p) {
+  uint64_t m = 0;
+  for (int k = 0; k < 4; k++) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(p + 16 * k));
+    m |= (uint64_t)(0xFFFF ^ (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_setzero_si128()))) << (16 * k);
+  }
+  return m;
+}
+INLINE uint64_t negative64(const int8_t *p) {
+  uint64_t m = 0;
+  for (int k = 0; k < 4; k++)
+    m |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * k))) << (16 * k);
+  return m;
+}
+#else
+INLINE uint64_t nonzero64(const int8_t *p) {
+  uint64_t m = 0;
+  for (int k = 0; k < 64; k++) m |= (uint64_t)(p[k] != 0) << k;
+  return m;
+}
+INLINE uint64_t negative64(const int8_t *p) {
+  uint64_t m = 0;
+  for (int k = 0; k < 64; k++) m |= (uint64_t)(p[k] < 0) << k;
+  return m;
+}
+#endif
+
+#define LAST_BIT (1ull << 63)
+/* Appends the positions of the set bits; writes up to 8 entries whatever their number, because branches on the number
+   of events cannot be predicted. The list has room for 64 more than its rows can hold. */
+INLINE uint32_t *emit(uint64_t m, uint32_t base, uint32_t *to) {
+  uint32_t *end = to + __builtin_popcountll(m);
+  for (int k = 0; k < 4; k++, m &= m - 1) to[k] = base + (uint32_t)__builtin_ctzll(m | LAST_BIT);
+  if (!m) return end;
+  for (int k = 4; k < 8; k++, m &= m - 1) to[k] = base + (uint32_t)__builtin_ctzll(m | LAST_BIT);
+  for (to += 8; m; m &= m - 1) *to++ = base + (uint32_t)__builtin_ctzll(m);
+  return end;
+}
+
+INLINE uint32_t *positions(const int8_t *s, int64_t n, uint32_t *to, int part) {
+  int8_t rest[64];
+  for (int64_t i = 0; i < n; i += 64) {
+    const int8_t *p = s + i;
+    if (n - i < 64) {
+      memset(rest, 0, sizeof rest);
+      memcpy(rest, p, (size_t)(n - i));
+      p = rest;
+    }
+    uint64_t m = part == 2 ? negative64(p) : nonzero64(p);
+    if (part == 1) m &= ~negative64(p);
+    to = emit(m, (uint32_t)i, to);
+  }
+  return to;
+}
+
+/* Appends one row of spikes to a signal. */
+INLINE void append(Signal *g, int64_t row, const int8_t *s, int64_t n, int64_t ternary) {
+  uint32_t *from = g->index + g->used;
+  uint32_t *mid = ternary ? positions(s, n, from, 1) : positions(s, n, from, 0);
+  uint32_t *end = ternary ? positions(s, n, mid, 2) : mid;
+  g->rows[row] = (Row){g->used, (uint32_t)(mid - from), (uint32_t)(end - mid)};
+  g->used += end - from;
+}
+
+/* True if a byte is none of -1, 0, 1. */
+INLINE int strange(const int8_t *s, int64_t n) {
+  uint8_t bad = 0;
+  for (int64_t i = 0; i < n; i++) bad |= (uint8_t)((uint8_t)(s[i] + 1) > 2);
+  return bad;
+}
+#endif

@@ -1,0 +1,83 @@
+/* What a prepared plan is made of. Every field is 64 bits wide, so that the host fills a table of integers; pointers are
+   integers too. snnc/engine/layout.py names the same fields in the same order. */
+#ifndef SNNC_TYPES_H
+#define SNNC_TYPES_H
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline)) /* a loop that needs all registers */
+#else
+#define INLINE static inline
+#define APART static
+#endif
+
+enum { GIVEN, EULER, CLOSED, CONSTANT };                        /* kinds of population */
+enum { DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR };    /* kinds of way */
+enum { SATURATE, SYMMETRIC, WRAP, WRAP_ONCE, REFUSE, NOTHING }; /* overflow policies */
+enum { TOWARD_ZERO, FLOOR, NEAREST_EVEN };                      /* roundings */
+enum { RESET_TO, SUBTRACT, KEEP };                              /* resets */
+enum { FREE, LAVA };                                            /* what may overflow in the fused step */
+enum { OK = 0, LEFT_WIDTH = 1, NOT_SPIKES = 2 };                /* how a run ends */
+#define RECEPTORS 2
+#define PIECE 256 /* neurons that the general step holds at a time */
+
+typedef struct {
+  int64_t kind, n, first, extra, latency, restart, ternary, numbers;
+  int64_t way, ways;   /* range of the table of ways */
+  int64_t tile, tiles; /* width of packed rows, and how many cover n */
+  int64_t tiled;       /* tiles outermost: every way is dense */
+  int64_t acc;         /* bits of an accumulator: 16, 32 or 64 */
+  int64_t receptors, shift;
+  int64_t fused, mode, rounding, reset, each; /* fused: steps for which the 32-bit step is proven */
+  int64_t frac_u, frac_v, frac_g;
+  int64_t ku32, kv32, bias32, fire32, high32, to32, init32; /* int32 arrays; without each, of the first only [0] */
+  int64_t register_bits, state_bits, acc_bits, acc_policy, u_policy, v_policy, drive_policy;
+  int64_t minimum, maximum, ge, reset_delay, reset_u, refractory, state_frac;
+  int64_t ku, kv, bias, high, low, to, init, gain_u, gain, rest;                       /* int64 arrays */
+  int64_t step_ku, step_kv, step_bias, step_high, step_low, step_to, step_init, step_gain_u, step_gain, step_rest;
+} Population;
+
+typedef struct {
+  int64_t kind, source, delay, receptor, n_in, numbers;
+  int64_t offset, limit; /* dense: what packing took from each weight; events whose sum fits 16 bits */
+  int64_t data, index, start;
+  int64_t from; /* VECTOR: first device step */
+  int64_t table, delta, frame, chunk, bits, made_h, made_w, made_c, padded_c, stride, origin, fan;
+} Way;
+
+typedef struct {
+  int64_t run;                              /* compute it; otherwise it is given or not there */
+  int64_t given, given_sample, given_step;  /* int8 (or int64 numbers) over the window; strides in bytes */
+  int64_t forced, forced_sample, forced_step; /* int8 over logical time */
+  int64_t out;                              /* int8 [B, window, n] or 0 */
+  int64_t state[3], state_bits;             /* [B, window, n] or 0: u, v or exc, inh, v */
+  int64_t extra_x, extra_drive;             /* int64 [B, window, (receptors,) n] or 0 */
+  int64_t range;                            /* int64 [receptors][2]: smallest and largest sum, or 0 */
+  int64_t consumed;                         /* somebody needs its events */
+} Port;
+
+typedef struct {
+  int64_t populations, ways;                         /* numbers of them */
+  int64_t pops_at, ways_at, groups, members, ports; /* tables; a group is (start, count, loop) */
+  int64_t group, group_end, begin, end, steps, chunk;
+  int64_t scratch;
+  int64_t counts; /* int64 [ways][2] events and synapses touched, or 0 */
+} Call;
+
+/* An event list: rows of one population, step by step; plus first, then minus. */
+typedef struct {
+  int64_t start;
+  uint32_t plus, minus;
+} Row;
+
+typedef struct {
+  int64_t first, steps; /* device steps that have rows */
+  Row *rows;            /* [chunk][steps] */
+  uint32_t *index;
+  int64_t used;
+} Signal;
+
+#define AT(type, address) ((type *)(intptr_t)(address))
+#endif

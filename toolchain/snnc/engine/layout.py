@@ -1,0 +1,45 @@
+"""The tables that the kernels read: names of their 64-bit fields in the order of ``kernels/types.h``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+POPULATION: Final = (
+    "kind", "n", "first", "extra", "latency", "restart", "ternary", "numbers", "way", "ways", "tile", "tiles", "tiled",
+    "acc", "receptors", "shift", "fused", "mode", "rounding", "reset", "each", "frac_u", "frac_v", "frac_g", "ku32",
+    "kv32", "bias32", "fire32", "high32", "to32", "init32", "register_bits", "state_bits", "acc_bits", "acc_policy",
+    "u_policy", "v_policy", "drive_policy", "minimum", "maximum", "ge", "reset_delay", "reset_u", "refractory",
+    "state_frac", "ku", "kv", "bias", "high", "low", "to", "init", "gain_u", "gain", "rest", "step_ku", "step_kv",
+    "step_bias", "step_high", "step_low", "step_to", "step_init", "step_gain_u", "step_gain", "step_rest",
+)  # fmt: skip
+WAY: Final = (
+    "kind", "source", "delay", "receptor", "n_in", "numbers", "offset", "limit", "data", "index", "start", "from",
+    "table", "delta", "frame", "chunk", "bits", "made_h", "made_w", "made_c", "padded_c", "stride", "origin", "fan",
+)  # fmt: skip
+PORT: Final = (
+    "run", "given", "given_sample", "given_step", "forced", "forced_sample", "forced_step", "out", "state0", "state1",
+    "state2", "state_bits", "extra_x", "extra_drive", "range", "consumed",
+)  # fmt: skip
+CALL: Final = (
+    "populations", "ways", "pops_at", "ways_at", "groups", "members", "ports", "group", "group_end", "begin", "end",
+    "steps", "chunk", "scratch", "counts",
+)  # fmt: skip
+TABLES: Final = (POPULATION, WAY, PORT, CALL)
+POPULATION_ARRAYS: Final = (
+    "ku32", "kv32", "bias32", "fire32", "high32", "to32", "init32", "ku", "kv", "bias", "high", "low", "to", "init",
+    "gain_u", "gain", "rest",
+)  # fmt: skip
+"""Fields that are addresses: a prepared plan keeps the number of an array there, 0 for none."""
+WAY_ARRAYS: Final = ("data", "index", "start", "table", "delta", "fan")
+
+GIVEN, EULER, CLOSED, CONSTANT = range(4)
+DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR = range(6)
+OVERFLOWS: Final = {
+    "saturate": 0, "saturate_symmetric": 1, "wrap": 2, "wrap_once": 3, "refuse": 4, None: 5,
+}  # fmt: skip
+ROUNDINGS: Final = {"toward_zero": 0, "floor": 1, "nearest_even": 2}
+RESETS: Final = {"zero": 0, "value": 0, "subtract": 1, "none": 2}
+FREE, LAVA = range(2)
+LEFT_WIDTH, NOT_SPIKES = 1, 2
+EVER: Final = 1 << 62
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1

@@ -1,0 +1,116 @@
+"""Runs a plan, or some groups of it, in the compiled kernels."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.engine import library
+from snnc.engine.attach import Prepared
+from snnc.engine.calls import Call, Extra, Result, Wishes, executable
+from snnc.engine.pack import Pack
+from snnc.engine.plan import Plan, Population
+from snnc.errors import UnsupportedError
+
+__all__ = ["Extra", "Prepared", "Result", "Wishes", "executable", "execute", "flat", "logical", "prepare", "whole"]
+
+Array = npt.NDArray[Any]
+_prepared: weakref.WeakKeyDictionary[Plan, Prepared] = weakref.WeakKeyDictionary()
+
+
+def prepare(plan: Plan, packed: Pack | None = None) -> Prepared:
+    """The plan made ready, once; a pack that was stored with it spares the work.
+
+    Raises:
+        UnsupportedError: the kernels cannot hold it.
+    """
+    found = _prepared.get(plan)
+    if found is None:
+        found = _prepared[plan] = Prepared(plan, packed)
+    return found
+
+
+def whole(plan: Plan) -> bool:
+    """True if the kernels run all of the plan in one call."""
+    return all(executable(p) and not p.chains for p in plan.populations)
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="snnc")
+
+
+def execute(
+    prepared: Prepared,
+    given: Mapping[int, Array],
+    steps: int,
+    wishes: Wishes,
+    *,
+    groups: range | None = None,
+    forced: Mapping[int, Array] | None = None,
+    extra: Mapping[int, Extra] | None = None,
+    threads: int = 1,
+    variant: str | None = None,
+) -> Result:
+    """Runs groups of a plan.
+
+    Args:
+        prepared: the plan.
+        given: population -> what it sends over its window, [B, window, neurons] in engine order: int8 spikes, or
+            int64 numbers. Inputs, and populations outside the groups that somebody inside listens to.
+        steps: T.
+        wishes: what to return.
+        groups: which groups; all of them if None.
+        forced: population -> int8 [B, T, neurons] in logical time and engine order, sent instead of its own spikes.
+        extra: population -> what is added to it.
+        threads: parts of the batch that run at the same time; the result does not depend on it.
+        variant: name of a build of the kernels.
+
+    Raises:
+        UnsupportedError: there are no kernels.
+        TraceError: something that is given has the wrong shape, or spikes that are none of -1, 0, 1.
+        FormatError: a state left its width and the conventions refuse that.
+    """
+    found = library.state()
+    if not isinstance(found, library.Kernels):
+        raise UnsupportedError(f"there are no compiled kernels: {found.reason}")
+    run = Call(prepared, steps, groups or range(len(prepared.plan.groups)))
+    run.give(given, forced or {}, extra or {})
+    run.ask(wishes)
+    number = found.number(variant)
+    parts = max(1, min(threads, run.batch))
+    edges = [run.batch * k // parts for k in range(parts + 1)]
+    calls = [run.call(found, number, low, high) for low, high in pairwise(edges)]
+    if parts == 1:
+        ends = [run.go(found, number, calls[0])]
+    else:
+        ends = list(_pool(parts).map(lambda call: run.go(found, number, call), calls))
+    run.check(ends)
+    return run.result(calls)
+
+
+def flat(p: Population, array: Array) -> Array:
+    """[B, T, *shape] as [B, T, neurons] in engine order."""
+    rows = array.reshape(*array.shape[:2], -1)
+    return rows if p.order is None else rows[:, :, p.order]
+
+
+def logical(p: Population, array: Array, steps: int) -> Array:
+    """[B, window, neurons] in engine order as [B, T, *shape]: a view wherever the order is channel-last."""
+    cut = array[:, p.latency - p.first : p.latency - p.first + steps]
+    if p.order is None:
+        return cut.reshape(*cut.shape[:2], *p.shape)
+    channels, *space = p.shape
+    last = np.arange(p.size).reshape(p.shape)
+    if np.array_equal(np.moveaxis(last, 0, -1).reshape(-1), p.order):
+        return np.moveaxis(cut.reshape(*cut.shape[:2], *space, channels), -1, 2)
+    back = np.empty(p.size, dtype=np.int64)
+    back[p.order] = np.arange(p.size)
+    return cut[:, :, back].reshape(*cut.shape[:2], *p.shape)
