@@ -47,6 +47,8 @@ OverflowOption = Annotated[
     str | None, typer.Option("--overflow", help="lava or loihi: whose registers, beyond their width (loihi1)")
 ]
 StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="steps T, for ReLU networks without time")]
+VInitOption = Annotated[str | None, typer.Option("--v-init", help="ReLU networks: half (of the threshold) or zero")]
+SourceOption = Annotated[str | None, typer.Option("--input", help="ReLU networks: direct, rate or poisson")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
@@ -81,6 +83,8 @@ def compile_(
     fires: FiresOption = None,
     overflow: OverflowOption = None,
     steps: StepsOption = None,
+    v_init: VInitOption = None,
+    source: SourceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make integers for the generic target and every --target, with evidence."""
@@ -96,7 +100,7 @@ def compile_(
         decay,
         fires,
         overflow,
-        ConvertChoices(steps),
+        ConvertChoices(steps, v_init=v_init, input=source),
     )
     _do(lambda screen: commands.compile_(screen, model, choices, output, json))
 
@@ -149,16 +153,19 @@ def convert(
     percentile: Annotated[float | None, typer.Option(help="of the activations, for --norm percentile")] = None,
     balance: Annotated[bool, typer.Option("--balance", help="the same as --norm balance")] = False,
     per_channel: Annotated[bool | None, typer.Option(help="one scale per channel")] = None,
-    v_init: Annotated[str | None, typer.Option("--v-init", help="half (of the threshold) or zero")] = None,
-    source: Annotated[str | None, typer.Option("--input", help="direct, rate or poisson")] = None,
+    v_init: VInitOption = None,
+    source: SourceOption = None,
     seed: Annotated[int | None, typer.Option(help="of --input poisson")] = None,
+    keep: Annotated[
+        float | None, typer.Option(help="fraction of the membrane kept per step, where it must leak")
+    ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="first samples only, for the curve")] = None,
     config: ConfigOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="folder to write (default out/NAME)")] = None,
     json: JsonOption = False,
 ) -> None:
     """Make a spiking network of a ReLU network and show its accuracy over the number of steps."""
-    chosen = ConvertChoices(steps, "balance" if balance else norm, percentile, per_channel, v_init, source, seed)
+    chosen = ConvertChoices(steps, "balance" if balance else norm, percentile, per_channel, v_init, source, seed, keep)
     choices = commands.Choices(config=config, data=data, convert=chosen)
     _do(lambda screen: convert_model(screen, model, choices, Written(output, samples), json))
 

@@ -85,6 +85,7 @@ class ConvertConfig:
         input: values are held as analog input (``direct``), or sent as spikes that are evenly spaced (``rate``) or
             random (``poisson``).
         seed: of ``poisson``.
+        keep: fraction of the membrane kept per step; below 1 only for chips whose neurons must leak.
     """
 
     steps: int = 0
@@ -94,6 +95,7 @@ class ConvertConfig:
     v_init: str = "half"
     input: str = "direct"
     seed: int = 0
+    keep: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def _checked(name: str, section: Any) -> Any:
         ("convert", "steps"): (0, 4096),
         ("convert", "percentile"): (50, 100),
         ("convert", "seed"): (0, 2**31 - 1),
+        ("convert", "keep"): (0.5, 1),
     }
     for (where, key), (low, high) in limits.items():
         if where == name and not low <= getattr(section, key) <= high:
@@ -267,6 +270,10 @@ per_channel = {str(c.compile.per_channel).lower()}
 allow = []
 # What registers do beyond their width, where a target has several readings: "lava" or "loihi" (loihi1); "" is its own.
 overflow = ""
+
+[convert]
+# ReLU networks without time: steps T that the spiking network runs; 0 converts nothing (see `snnc convert`).
+steps = {c.convert.steps}
 
 [calibration]
 # Samples of the model's example() (or of --data) that choose the gains.

@@ -46,6 +46,7 @@ class ConvertChoices:
     v_init: str | None = None
     input: str | None = None
     seed: int | None = None
+    keep: float | None = None
 
 
 @dataclass(frozen=True)
