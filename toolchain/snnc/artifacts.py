@@ -31,8 +31,8 @@ from snnc.validation import FIXED, Candidate, OnnxRun
 FLOAT_FILE = "model.float.onnx"
 FIXED_FILE = "model.fixed.onnx"
 PACKAGES = (
-    "snnc", "numpy", "onnx", "torch", "onnxruntime", "lava-nc", "snntorch", "matplotlib", "h5py", "sPyNNaker",
-    "unicorn",
+    "snnc", "numpy", "onnx", "torch", "onnxruntime", "lava-nc", "snntorch", "spikingjelly", "norse", "sinabs",
+    "matplotlib", "h5py", "sPyNNaker", "unicorn",
 )  # fmt: skip
 MAX_MODEL = 1 << 30
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

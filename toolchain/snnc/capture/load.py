@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from snnc.capture.ann import is_ann
-from snnc.capture.double import check_numbers
+from snnc.capture.double import FRAMEWORKS, check_numbers
 from snnc.conversion.encode import timeless
 from snnc.errors import ModelError, SnncError
 from snnc.trace import Samples, check_samples
@@ -181,6 +181,9 @@ def _failure(path: Path, doing: str, error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
         return f"{path}: {doing} raised {text} (line {error.lineno})"
+    missing = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing in FRAMEWORKS:
+        text += f"; install it with pip install 'snnc[{missing}]'"
     file = str(path.resolve())
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     at = f" (line {lines[-1]})" if lines else ""

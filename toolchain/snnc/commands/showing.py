@@ -122,6 +122,9 @@ def doctor(screen: Screen, as_json: bool) -> int:
     needed = {
         "torch": "captures models: pip install 'snnc[torch]'",
         "snntorch": "captures snnTorch neurons: pip install 'snnc[snntorch]'",
+        "spikingjelly": "captures SpikingJelly neurons: pip install 'snnc[spikingjelly]'",
+        "norse": "captures Norse neurons: pip install 'snnc[norse]'",
+        "sinabs": "captures sinabs neurons: pip install 'snnc[sinabs]'",
         "onnxruntime": "rung 4 and `snnc run --backend onnxruntime`: pip install 'snnc[onnxruntime]'",
         "h5py": "reads .nir and .net files: pip install 'snnc[nir,slayer]'",
         "sPyNNaker": "`snnc run --executor binary`: pip install 'snnc[spinnaker]'",
