@@ -62,6 +62,7 @@ class Run:
         self.latency = dict(network.latency) if isinstance(network, FixedGraph) else {}
         self.depth = network.depth if isinstance(network, FixedGraph) else 0
         self.dtype: type[Any] = np.int64 if self.fixed else np.float64
+        self.kept: type[Any] = np.float64 if self.conventions.membrane == "float32" else self.dtype
         self.batch, self.steps = spikes.shape[:2]
         self.spikes, self.probes = _integers(network, spikes), probes
         self.forced, self.added = dict(forced or {}), _checked(network, added, (self.batch, self.steps + self.depth))
@@ -222,7 +223,7 @@ class Run:
         if not isinstance(node, Input) and self.probes.wants_states(node.name):
             state = self.state[node.name]
             for name, attribute in populations.recorded(node, self.rules).items():
-                self._store(self.states, (node.name, name), t, getattr(state, attribute), self.dtype)
+                self._store(self.states, (node.name, name), t, getattr(state, attribute), self.kept)
 
     def _store(self, where: dict[Any, Array], key: Any, t: int, out: Array, dtype: Any) -> None:
         if dtype is np.int8 and np.max(out, initial=0) > 127:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir import Atrlif, Conventions, Delta, Neuron, Node, Sigma, SigmaDelta
-from snnc_reference import neuron_atrlif, neuron_closed, neuron_euler, neuron_float, neuron_graded
+from snnc_reference import neuron_atrlif, neuron_closed, neuron_euler, neuron_float, neuron_graded, neuron_single
 
 Array = npt.NDArray[Any]
 STATEFUL = (Neuron, Atrlif, Sigma, Delta, SigmaDelta)
@@ -33,6 +33,8 @@ def start(node: Node, conventions: Conventions | None, batch: int) -> Any:
         return neuron_float.start(node, batch)
     if conventions.membrane == "closed_form":
         return neuron_closed.start(node, conventions, batch)
+    if conventions.membrane == "float32":
+        return neuron_single.start(node, batch)
     return neuron_euler.start(node, conventions, batch)
 
 
@@ -57,9 +59,11 @@ def step(
     if isinstance(node, Atrlif):
         return neuron_atrlif.step(node, conventions, state, x, drive)
     assert isinstance(node, Neuron)
-    if conventions.membrane == "closed_form":
+    if conventions.membrane != "euler":
         if not (conventions.synapse == "split" and x.ndim == len(node.shape) + 2):
             x = np.zeros((2, x.shape[0], *node.shape), dtype=np.int64)
+        if conventions.membrane == "float32":
+            return neuron_single.step(node, state, x)
         return neuron_closed.step(node, conventions, state, x, ring_shift)
     return neuron_euler.step(node, conventions, state, x, drive)
 
@@ -75,4 +79,6 @@ def recorded(node: Node, conventions: Conventions | None) -> dict[str, str]:
         return {key: key for key in ("u", "v", "theta", "r")}
     if conventions is not None and conventions.membrane == "closed_form":
         return {"u_exc": "used_exc", "u_inh": "used_inh", "v": "v"}
+    if conventions is not None and conventions.membrane == "float32":
+        return {key: key for key in ("u_exc", "u_inh", "v")}
     return {"u": "u", "v": "v"}

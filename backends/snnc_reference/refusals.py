@@ -60,7 +60,7 @@ def refusals(network: Network) -> tuple[Violation, ...]:
 
 def _convention_refusals(conventions: Conventions) -> list[Violation]:
     return [
-        Violation("conventions", key, str(getattr(conventions, key)), f"{want} under closed_form")
+        Violation("conventions", key, str(getattr(conventions, key)), f"{want} under {conventions.membrane}")
         for key, want in EULER_ONLY.items()
         if getattr(conventions, key) != want
     ]
@@ -77,9 +77,12 @@ def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
             return [Violation(node.name, "fires", node.fires, "ge with multi output")]
     elif node.v_min is not None:
         return [Violation(node.name, "v_min", "given", "none in integers")]
-    if isinstance(network, FixedGraph) and network.conventions.membrane == "closed_form":
+    membrane = network.conventions.membrane if isinstance(network, FixedGraph) else "float"
+    if membrane in ("closed_form", "float32"):
         allowed |= {"reset_delay": (0,), "reset_u": (False,), "output": ("binary",)}
-        if node.reset_v not in ("zero", "value"):
+        if membrane == "float32":
+            allowed |= {"refractory": (0,)}
+        elif node.reset_v not in ("zero", "value"):
             return [Violation(node.name, "reset_v", node.reset_v, "zero or value under closed_form")]
     if node.reset_delay not in (0, 1):
         return [Violation(node.name, "reset_delay", str(node.reset_delay), "0 or 1")]
@@ -94,8 +97,8 @@ def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
 
 
 def _factor_refusals(node: Neuron, network: Network) -> list[Violation]:
-    """The integer euler step has no gains and rests at zero; a graph that says otherwise means something else."""
-    if not isinstance(network, FixedGraph) or network.conventions.membrane != "euler":
+    """Only closed_form has gains and a rest; a graph that says otherwise elsewhere means something else."""
+    if not isinstance(network, FixedGraph) or network.conventions.membrane == "closed_form":
         return []
     params = {key: value for key, value in node.params().items() if isinstance(value, Fixed)}
     return [

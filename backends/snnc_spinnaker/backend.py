@@ -6,23 +6,38 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from snnc.backend import Executor, Program
-from snnc.errors import TraceError
-from snnc.ir import FixedGraph, Input
+from snnc.errors import TraceError, UnsupportedError
+from snnc.ir import FixedGraph
 from snnc.target import Target
 from snnc.trace import Probes, Trace
-from snnc_spinnaker.export import export
-from snnc_spinnaker.lower import build, lower
+from snnc_spinnaker import export as script
+from snnc_spinnaker import lower as spinnaker1
+from snnc_spinnaker import spinnaker2_lower as spinnaker2
+from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Run
+from snnc_spinnaker.record import Recorder
+from snnc_spinnaker.spinnaker2_target import SPINNAKER2
 from snnc_spinnaker.target import SPINNAKER1
 
 name = "spinnaker"
-targets: tuple[Target, ...] = (SPINNAKER1,)
+targets: tuple[Target, ...] = (SPINNAKER1, SPINNAKER2)
 
 Array = npt.NDArray[Any]
+
+
+def lower(graph: FixedGraph, target: Target) -> Program:
+    """Makes the program of either chip; see :mod:`snnc_spinnaker.lower` and :mod:`snnc_spinnaker.spinnaker2_lower`."""
+    if target.name == SPINNAKER2.name:
+        return spinnaker2.lower(graph, target)
+    return spinnaker1.lower(graph, target)
+
+
+def export(program: Program) -> Mapping[str, bytes]:
+    """A script of its own for spinnaker1; spinnaker2 has none."""
+    return {} if program.target == SPINNAKER2.name else script.export(program)
 
 
 def run(program: Program, spikes: Array, probes: Probes) -> Trace:
@@ -39,6 +54,8 @@ def run(program: Program, spikes: Array, probes: Probes) -> Trace:
     Raises:
         TraceError: the input has another shape.
     """
+    if program.target == SPINNAKER2.name:
+        return spinnaker2.execute(program, spikes, probes)
     graph = program.graph
     source = graph.inputs[0]
     if spikes.ndim < 2 or spikes.shape[2:] != source.shape:
@@ -70,42 +87,14 @@ def run_binary(program: Program, spikes: Array, probes: Probes) -> Trace:
         TraceError: the input has another shape.
         SnncError: the tools are missing or refuse the network, or a program trapped.
     """
+    if program.target == SPINNAKER2.name:
+        raise UnsupportedError("the sPyNNaker release holds programs for SpiNNaker 1 only; use the emulator")
     from snnc_spinnaker.binary import execute
 
     return execute.run(program, spikes, probes)
 
 
 executors: Mapping[str, Executor] = {"binary": run_binary}
-
-
-class Recorder:
-    """Cuts each population's window out of device time."""
-
-    def __init__(self, graph: FixedGraph, probes: Probes, batch: int, steps: int) -> None:
-        self.graph, self.probes, self.batch, self.steps = graph, probes, batch, steps
-        self.sent: dict[str, Array] = {}
-        self.state: dict[tuple[str, str], Array] = {}
-
-    def spikes(self, population: str, time: int, out: Array) -> None:
-        """Keeps spikes [B, n] of one device step if they are wanted."""
-        if self.probes.wants_spikes(population):
-            self._store(self.sent, population, population, time, out, np.int8)
-
-    def states(self, population: str, time: int, values: dict[str, Array]) -> None:
-        """Keeps states [B, n] of one device step if they are wanted."""
-        if self.probes.wants_states(population):
-            for key, value in values.items():
-                self._store(self.state, (population, key), population, time, value, np.int64)
-
-    def _store(self, where: dict[Any, Array], key: Any, population: str, time: int, out: Array, dtype: Any) -> None:
-        t = time - self.graph.latency.get(population, 0)
-        if not 0 <= t < self.steps:
-            return
-        node = self.graph[population]
-        shape = node.shape if isinstance(node, Input) else self.graph.shapes[population]
-        if key not in where:
-            where[key] = np.zeros((self.batch, self.steps, *shape), dtype=dtype)
-        where[key][:, t] = out.reshape(self.batch, *shape)
 
 
 __all__ = ["executors", "export", "lower", "name", "run", "run_binary", "targets"]

@@ -2,9 +2,9 @@
 
 Nothing here was run on silicon or compared with the chip's program: formulas and step are those of specs/spinnaker.md
 section 2, read in others' code. States are float32 on a core that may fuse a multiplication with an addition, so that
-results are claimed to :func:`tolerance` and not bit for bit; a fixed graph, which is integers, cannot say that, and so
-this is no target of ``snnc compile``. What the chip's mapper does, how it rounds dense weights and how it lays out
-words without delay are open; here weights are rounded to nearest.
+results are claimed to :func:`tolerance` and not bit for bit; emulator and reference round alike, operation by
+operation, and agree exactly. What the chip's mapper does, how it rounds dense weights and how it lays out words
+without delay are open; here weights are rounded to nearest.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ LIMITS = {
 }
 Integrator = Literal["exponential", "forward"]
 Reset = Literal["subtract", "value"]
+Number = float | FloatArray
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Cell:
     without synaptic filter has a decay of 0.
 
     Attributes:
-        threshold: a spike is sent where v >= threshold.
+        threshold: a spike is sent where v >= threshold; this and the others are one number, or one per neuron.
         alpha_decay: fraction of v kept per step.
         i_offset: added in every step.
         syn_decay: fraction of exc and of inh kept per step.
@@ -50,13 +51,13 @@ class Cell:
         v_reset, v_init: values of v.
     """
 
-    threshold: float
-    alpha_decay: float
-    i_offset: float = 0.0
-    syn_decay: float = 0.0
+    threshold: Number
+    alpha_decay: Number
+    i_offset: Number = 0.0
+    syn_decay: Number = 0.0
     reset: Reset = "subtract"
-    v_reset: float = 0.0
-    v_init: float = 0.0
+    v_reset: Number = 0.0
+    v_init: Number = 0.0
 
 
 def kept(tau: float, dt: float, integrator: Integrator = "exponential") -> tuple[float, float]:
@@ -134,6 +135,7 @@ def tolerance(cell: Cell, peak: float, steps: int) -> float:
         peak: largest magnitude of v, of the synaptic current and of the offset.
         steps: of the run.
     """
-    memory = steps if cell.alpha_decay >= 1 else min(steps, 1 / (1 - cell.alpha_decay))
-    filtered = 1.0 if not cell.syn_decay else min(steps, 1 / (1 - cell.syn_decay))
+    slowest, filter_ = float(np.max(cell.alpha_decay)), float(np.max(cell.syn_decay))
+    memory = steps if slowest >= 1 else min(steps, 1 / (1 - slowest))
+    filtered = 1.0 if not filter_ else min(steps, 1 / (1 - filter_))
     return 5 * 2.0**-24 * peak * memory * filtered

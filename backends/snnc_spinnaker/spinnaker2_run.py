@@ -6,15 +6,16 @@ a delay of 0 means one step. Source: specs/spinnaker.md section 2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import InputError, UnsupportedError, Violation
 from snnc.ir import IntArray
+from snnc_spinnaker.connect import Connections
 from snnc_spinnaker.spinnaker2 import LIMITS, Cell
 
 Single = npt.NDArray[np.float32]
@@ -49,6 +50,52 @@ class Synapses:
         if found:
             raise UnsupportedError("SpiNNaker2 has no such synapses", violations=tuple(found))
 
+    def deliver(self, sent: npt.NDArray[Any]) -> Single:
+        """Excitatory and inhibitory sums [2, B, n_target] of one step's spikes [B, n_source]; whole numbers."""
+        given = sent.astype(np.float32)
+        parts = [given @ np.maximum(sign * self.weight, 0).astype(np.float32).T for sign in (1, -1)]
+        return np.stack(parts).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Wires:
+    """Weights between two populations as connection lists, one per receptor (None: no synapse).
+
+    Attributes:
+        source, target, delay: as in :class:`Synapses`.
+        links: excitatory and inhibitory magnitudes.
+    """
+
+    source: str
+    target: str
+    links: tuple[Connections | None, Connections | None]
+    delay: int | None = None
+
+    def deliver(self, sent: npt.NDArray[Any]) -> Single:
+        """As in :class:`Synapses`."""
+        size = next(each for each in self.links if each is not None).sizes[1]
+        nothing = np.zeros((len(sent), size))
+        return np.stack([nothing if x is None else x.deliver(sent) for x in self.links]).astype(np.float32)
+
+
+class Arrivals(Protocol):
+    """What :func:`run` takes as synapses."""
+
+    @property
+    def source(self) -> str:
+        """Population that sends."""
+
+    @property
+    def target(self) -> str:
+        """Population that is driven."""
+
+    @property
+    def delay(self) -> int | None:
+        """Steps beyond the one that every spike takes."""
+
+    def deliver(self, sent: npt.NDArray[Any]) -> Single:
+        """Sums of one step's spikes."""
+
 
 @dataclass
 class State:
@@ -60,7 +107,10 @@ class State:
 
 
 def run(
-    cells: Mapping[str, tuple[Cell, int]], synapses: Sequence[Synapses], spikes: Mapping[str, npt.NDArray[Any]]
+    cells: Mapping[str, tuple[Cell, int]],
+    synapses: Sequence[Arrivals],
+    spikes: Mapping[str, npt.NDArray[Any]],
+    seen: Callable[[int, Mapping[str, State]], None] | None = None,
 ) -> dict[str, tuple[npt.NDArray[np.int8], Single]]:
     """Runs a network from its start state.
 
@@ -68,6 +118,7 @@ def run(
         cells: population -> parameters and number of neurons.
         synapses: between populations and inputs.
         spikes: input -> [B, T, n], 0 or 1.
+        seen: called after each tick with its number and every population's state.
 
     Returns:
         Population -> spikes [B, T, n] and v after each step, in device time.
@@ -92,6 +143,8 @@ def run(
             fired = _step(cell, states[name], time)
             found[name][0][:, time], found[name][1][:, time] = fired, states[name].v
             sent[name] = fired
+        if seen is not None:
+            seen(time, states)
         sent |= {name: given[:, time] for name, given in spikes.items()}
     return found
 
@@ -102,11 +155,9 @@ def _start(cell: Cell, shape: tuple[int, int]) -> State:
     return State(v, np.zeros((2, *shape), np.float32), np.zeros((slots, 2, *shape), np.float32))
 
 
-def _arrive(ring: Single, time: int, synapses: Synapses, sent: npt.NDArray[Any]) -> None:
+def _arrive(ring: Single, time: int, synapses: Arrivals, sent: npt.NDArray[Any]) -> None:
     slot = ring[(time + (synapses.delay or 0)) % len(ring)]
-    for receptor, sign in enumerate((1, -1)):
-        magnitude = np.maximum(sign * synapses.weight, 0).astype(np.float32)
-        slot[receptor] += sent.astype(np.float32) @ magnitude.T
+    slot += synapses.deliver(sent)
 
 
 def _step(cell: Cell, state: State, time: int) -> npt.NDArray[np.bool_]:

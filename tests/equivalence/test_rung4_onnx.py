@@ -17,9 +17,11 @@ from snnc.formats import onnx_file, onnx_run
 from snnc.ir import Affine, Conv, Conventions, Edge, Fixed, FixedGraph, Input, Network, Neuron, Pool, Readout
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
-from unit.formats.onnx_nets import LOIHI, SPLIT, Array, difference, fixed, random_network, spikes
+from unit.formats.onnx_nets import LOIHI, SINGLE, SPLIT, Array, difference, fixed, random_network, spikes
 
-KINDS: dict[str, Conventions | str | None] = {"random": "random", "loihi": LOIHI, "split": SPLIT, "float": None}
+KINDS: dict[str, Conventions | str | None] = {
+    "random": "random", "loihi": LOIHI, "split": SPLIT, "single": SINGLE, "float": None,
+}  # fmt: skip
 SEEDS = range(30)
 
 

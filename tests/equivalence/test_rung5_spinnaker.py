@@ -50,11 +50,12 @@ class TestSpinnaker(Conformance):
 
     backend = "spinnaker"
     unsupported = {
-        "soft_reset": "V is set to V_reset, nothing is subtracted",
+        "spinnaker1/soft_reset": "V is set to V_reset, nothing is subtracted",
         "delayed_reset": "V is reset in the step of the spike",
         "max_pool": "a maximum is no sum of weights",
         "reset_u": "synaptic currents outlive a spike",
-        "non_leaky": "tau_m ends at 32768 steps",
+        "spinnaker1/non_leaky": "tau_m ends at 32768 steps",
+        "spinnaker2/refractory": "nothing says what t_refrac holds still",
         "direct*": "the input is spikes; a bias per sample is not programmed",
     }
 

@@ -39,6 +39,10 @@ SPLIT = Conventions(
     state_bits=32, state_frac=15, current_overflow="wrap", membrane_overflow="wrap", decay_rounding="floor",
     aligned_start=False,
 )  # fmt: skip
+SINGLE = Conventions(
+    hop_delay=1, membrane="float32", synapse="split", accumulator_bits=24, accumulator_overflow="saturate",
+    aligned_start=False,
+)  # fmt: skip
 LOIHI = Conventions(
     hop_delay=1, accumulator_overflow="wrap", state_bits=24, current_overflow="wrap_once",
     membrane_overflow="saturate_symmetric", decay_rounding="toward_zero",
@@ -92,6 +96,7 @@ class Maker:
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
         self.split = conventions is not None and conventions.synapse == "split"
+        self.single = conventions is not None and conventions.membrane == "float32"
 
     def pick(self, *choices: Any) -> Any:
         return choices[int(self.rng.integers(len(choices)))]
@@ -111,6 +116,8 @@ class Maker:
     def weight(self, shape: Shape) -> Any:
         if self.c is None:
             return self.rng.normal(0, 1.2 / np.sqrt(np.prod(shape[1:])), shape)
+        if self.single:
+            return fixed(self.rng.integers(-127, 128, shape), 8)
         if self.split:
             return fixed(self.rng.integers(-3000, 3001, shape), 17, 12)
         return fixed(self.rng.integers(-60, 61, shape), 17, int(self.c.state_frac) - self.pick(0, 0, 1, -1))
@@ -127,8 +134,10 @@ class Maker:
             shape=shape,
             fires=self.pick("gt", "ge"),
             reset_v=self.pick("zero", "value"),
-            refractory=self.pick(0, 0, 1, 3),
+            refractory=0 if self.single else self.pick(0, 0, 1, 3),
         )
+        if self.single:
+            node = replace(node, reset_v=self.pick("zero", "value", "subtract", "none"))
         if not self.split:
             modes = ("zero", "value", "subtract", "none")
             node = replace(
@@ -144,6 +153,14 @@ class Maker:
                 "gain": rng.uniform(0.5, 1.5, per), "bias": rng.normal(0, 0.1, per),
                 "threshold": rng.uniform(0.3, 1, per), "v_rest": rng.normal(0, 0.1, per),
                 "v_reset": rng.normal(0, 0.1, per), "v_init": rng.normal(0, 0.3, per),
+            }  # fmt: skip
+        if self.single:
+            odd = {key: rng.integers(1 << 22, 1 << 24, per) for key in ("decay_u", "decay_v", "threshold")}
+            return {
+                "decay_u": fixed(odd["decay_u"], 25, 24), "decay_v": fixed(odd["decay_v"], 25, 24),
+                "gain_u": fixed(1), "gain": fixed(1), "v_rest": fixed(0),
+                "threshold": fixed(odd["threshold"], 26, 16),
+                **{key: fixed(rng.integers(-(1 << 23), 1 << 23, per), 26, 17) for key in ("bias", "v_reset", "v_init")},
             }  # fmt: skip
         if self.split:
             top = 1 << 15

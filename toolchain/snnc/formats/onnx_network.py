@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from onnx import FunctionProto, GraphProto, TensorProto, numpy_helper
 
 from snnc.formats import onnx_host, onnx_layers
-from snnc.formats.onnx_neurons import Call, neuron_call
+from snnc.formats.onnx_call import Call, compact
+from snnc.formats.onnx_neurons import neuron_call
 from snnc.formats.onnx_ops import HELPERS, overflow
 from snnc.formats.onnx_rules import pairs, weights_into
 from snnc.formats.onnx_scan import Scan, Series
@@ -30,16 +30,8 @@ from snnc.ir import (
 )  # fmt: skip
 
 PARAM = "param/"
+FLOAT = int(TensorProto.FLOAT)
 Signal = tuple[str, ...]
-
-
-def compact(values: npt.NDArray[np.int64]) -> npt.NDArray[np.signedinteger]:
-    """The same integers in the narrowest of int8, int16, int32, int64 that holds them."""
-    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    for dtype in (np.int8, np.int16, np.int32):
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return values.astype(dtype)
-    return values
 
 
 def input_kind(network: Network) -> int:
@@ -269,13 +261,22 @@ class _Builder:
 
     def _neuron_param(self, node: Neuron, key: str, call: Call) -> str:
         """Factors enter raw, with their unit as an attribute of the call; everything else in the state's unit."""
-        closed = "x_exc" in call.needs[-1].input
-        raw = ("gain_u", "decay_u") if closed else ("decay_u", "decay_v")
-        return self.params[node.name, key] if key in raw else self._param(node, key)
+        if call.single:
+            return self._single(node, key)
+        return self.params[node.name, key] if key in call.raw else self._param(node, key)
+
+    def _single(self, node: Neuron, key: str) -> str:
+        """A parameter as float32, exactly: its integer has at most 24 bits, and its unit is a power of two."""
+        value = node.params()[key]
+        assert isinstance(value, Fixed)
+        e = self.before
+        return e.op("Mul", e.cast(self.params[node.name, key], FLOAT), e.constant(value.format.step, np.float32))
 
     def _start(self, node: Neuron, state: str) -> tuple[str, int]:
         if state == "hold":
             return self.before.constant(0), int(TensorProto.INT64)
+        if self.conventions is not None and self.conventions.membrane == "float32":
+            return (self._single(node, "v_init") if state == "v" else self.before.constant(0, np.float32)), FLOAT
         return (self._param(node, "v_init") if state == "v" else self.zero), self.kind
 
     def _carry(self, node: Neuron, state: str) -> str:
@@ -292,6 +293,7 @@ class _Builder:
 
     def _record(self, node: Input | Neuron, state: str, tensor: str) -> None:
         name = f"states/{node.name}/{state}" if state else f"spikes/{node.name}"
-        kind = self.kind if state else int(TensorProto.INT8)
+        single = self.conventions is not None and self.conventions.membrane == "float32"
+        kind = (FLOAT if single else self.kind) if state else int(TensorProto.INT8)
         tensor = tensor if state else self.body.cast(tensor, kind)
         self.scan.record(Series(name, tensor, node.shape, kind, self.latency.get(node.name, 0)))

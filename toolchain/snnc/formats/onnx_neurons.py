@@ -7,41 +7,17 @@ and the refractory time are integer attributes; states and parameters are inputs
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from onnx import FunctionProto, TensorProto
+from onnx import TensorProto
 
+from snnc.formats.onnx_call import Call
 from snnc.formats.onnx_emit import Emitter
 from snnc.formats.onnx_ops import HELPERS, SHIFTS, function, overflow
+from snnc.formats.onnx_single import single_call
 from snnc.ir import Conventions, Fixed, Neuron
 
 Policy = Callable[[str], str]
-
-
-@dataclass(frozen=True)
-class Call:
-    """How a population's step is called.
-
-    Attributes:
-        function: name of the function.
-        attributes: its attributes.
-        states: what it carries from step to step, in the order of its inputs after the drive.
-        params: fields of the neuron that follow the states.
-        outputs: names of its outputs; ``s`` is the spikes.
-        carries: state -> output that becomes it.
-        probes: recorded state -> output that is it.
-        needs: the function and what it calls.
-    """
-
-    function: str
-    attributes: Mapping[str, int]
-    states: tuple[str, ...]
-    params: tuple[str, ...]
-    outputs: tuple[str, ...]
-    carries: Mapping[str, str]
-    probes: Mapping[str, str]
-    needs: tuple[FunctionProto, ...]
 
 
 def neuron_call(node: Neuron, conventions: Conventions | None, ring_shift: int = 0) -> Call:
@@ -56,7 +32,7 @@ def neuron_call(node: Neuron, conventions: Conventions | None, ring_shift: int =
         return _euler_float(node)
     if conventions.membrane == "closed_form":
         return _closed_form(node, conventions, ring_shift)
-    return _euler_int(node, conventions)
+    return single_call(node) if conventions.membrane == "float32" else _euler_int(node, conventions)
 
 
 def _unit(value: object) -> int:
@@ -224,4 +200,5 @@ def _closed_form(node: Neuron, c: Conventions, ring_shift: int) -> Call:
     carries = {state: f"{state}_next" for state in states}
     probes = {"u_exc": "u_exc_used", "u_inh": "u_inh_used", "v": "v_next"}
     needs = (HELPERS[register], HELPERS[floor], proto)
-    return Call(name, attributes, states, params, tuple(proto.output), carries, probes, needs)
+    raw = ("gain_u", "decay_u")
+    return Call(name, attributes, states, params, tuple(proto.output), carries, probes, needs, raw)

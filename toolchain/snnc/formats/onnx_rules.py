@@ -29,6 +29,7 @@ from snnc.ir import (
     Readout,
     Scale,
 )  # fmt: skip
+from snnc.ir.fixed import SINGLE_BITS
 
 NODES = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Scale, Delay, Neuron, Readout)
 MAX_BITS = 62
@@ -133,8 +134,8 @@ def _layer(node: Node, shape: tuple[int, ...]) -> Iterator[Violation]:
 
 
 def _conventions(c: Conventions) -> Iterator[Violation]:
-    if (c.membrane, c.synapse) not in (("euler", "signed"), ("closed_form", "split")):
-        yield Violation("conventions", "synapse", c.synapse, "signed under euler, split under closed_form")
+    if (c.membrane == "euler") != (c.synapse == "signed"):
+        yield Violation("conventions", "synapse", c.synapse, "signed under euler, else split")
     if not 0 <= c.state_frac <= MAX_BITS:
         yield Violation("conventions", "state_frac", str(c.state_frac), f"0 to {MAX_BITS}")
     if c.decay_rounding not in ("toward_zero", "floor", "nearest_even"):
@@ -181,6 +182,9 @@ def _weighted(node: Affine | Conv, c: Conventions) -> Iterator[Violation]:
 
 def _fixed_neuron(node: Neuron, c: Conventions) -> Iterator[Violation]:
     params: dict[str, Any] = node.params()
+    if c.membrane == "float32":
+        yield from _single(node, params)
+        return
     for key in DECAYS[c.membrane]:
         if not 0 <= params[key].format.frac <= MAX_BITS:
             yield Violation(node.name, f"{key} format", str(params[key].format), f"0 to {MAX_BITS} fractional bits")
@@ -193,10 +197,24 @@ def _fixed_neuron(node: Neuron, c: Conventions) -> Iterator[Violation]:
             if getattr(node, flag):
                 yield Violation(node.name, flag, str(getattr(node, flag)), "off under closed_form")
         return
+    yield from _factors(node, params)
+
+
+def _factors(node: Neuron, params: dict[str, Any]) -> Iterator[Violation]:
     for key, want in EULER_FIXED.items():
         if np.any(params[key].to_float() != want):
-            fix = "Integer neurons under euler have no such factor; fold it first."
+            fix = "Only neurons under closed_form have such a factor; fold it first."
             yield Violation(node.name, key, "another number", f"{want:g}", fix)
+
+
+def _single(node: Neuron, params: dict[str, Any]) -> Iterator[Violation]:
+    for key, want in {"reset_delay": 0, "reset_u": False, "refractory": 0}.items():
+        if getattr(node, key) != want:
+            yield Violation(node.name, key, str(getattr(node, key)), f"{want} under float32")
+    for key, value in params.items():
+        if value.raw.size and int(np.abs(value.raw).max()) > 1 << SINGLE_BITS:
+            yield Violation(node.name, key, f"in {value.format}", f"at most {SINGLE_BITS} significant bits")
+    yield from _factors(node, params)
 
 
 def _alignment(node: Node, key: str, value: Fixed, frac: int) -> Iterator[Violation]:

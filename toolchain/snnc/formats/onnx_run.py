@@ -61,18 +61,23 @@ def execute(
     arrays = {name: np.concatenate(pieces) for name, pieces in zip(names, zip(*parts, strict=True), strict=True)}
     target = network.target if isinstance(network, FixedGraph) else "float"
     found_spikes = {n.removeprefix("spikes/"): a for n, a in arrays.items() if n.startswith("spikes/")}
-    found_states = {_state(n): a for n, a in arrays.items() if n.startswith("states/")}
+    found_states = {_state(n): _wide(a) for n, a in arrays.items() if n.startswith("states/")}
     return Trace("onnxruntime", target, found_spikes, found_states)
 
 
 def outputs(network: Network, probes: Probes) -> list[str]:
     """Names of the file's outputs that the probes ask for."""
-    split = isinstance(network, FixedGraph) and network.conventions.membrane == "closed_form"
+    split = isinstance(network, FixedGraph) and network.conventions.synapse == "split"
     states = ("u_exc", "u_inh", "v") if split else ("u", "v")
     analog = {node.name for node in network.inputs if node.encoding == "direct"}
     names = [node.name for node in network.populations if node.name not in analog and probes.wants_spikes(node.name)]
     neurons = [node.name for node in network.neurons if probes.wants_states(node.name)]
     return [f"spikes/{name}" for name in names] + [f"states/{name}/{state}" for name in neurons for state in states]
+
+
+def _wide(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """States as traces hold them: float32 numbers in float64."""
+    return values.astype(np.float64) if values.dtype == np.float32 else values
 
 
 def _state(name: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from snnc.errors import GraphError
 from snnc.ir.fixed import Overflow, Rounding
 
-Membrane = Literal["euler", "closed_form"]
+Membrane = Literal["euler", "closed_form", "float32"]
 Synapse = Literal["signed", "split"]
 
 
@@ -24,7 +24,11 @@ class Conventions:
         hop_delay: steps from a spike to the membrane it drives; every edge that leaves a population has at least
             this delay in a fixed graph.
         membrane: ``euler``: ``v = decay_v*v + u + bias``; ``closed_form`` (SpiNNaker): ``a = R*(u + bias) + v_rest;
-            v = a - decay_v*(a - v)``.
+            v = a - decay_v*(a - v)``; ``float32`` (SpiNNaker2): states are IEEE single precision, and every operation
+            rounds once, in this order: ``exc = decay_u*exc + x_exc; inh = decay_u*inh + x_inh;
+            v = (decay_v*v + (exc - inh)) + bias``. There a parameter is the float32 that its integer and format say
+            exactly (see :func:`~snnc.ir.fixed.to_single`), sums of weights are whole numbers below 2**24, and gains
+            and ``v_rest`` have been folded away.
         synapse: ``signed``: one accumulator; ``split``: an excitatory and an inhibitory one, unsigned,
             saturating at ``accumulator_bits``.
         accumulator_bits: width of the sum of weights of one step: in state units under ``euler``, in ring units before

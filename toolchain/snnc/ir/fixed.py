@@ -116,6 +116,20 @@ class Fixed:
         return np.asarray(self.raw >> -up, dtype=np.int64)
 
 
+SINGLE_BITS = 24
+
+
+def to_single(value: Fixed) -> npt.NDArray[np.float32]:
+    """The numbers as IEEE single precision, exactly.
+
+    Raises:
+        FormatError: a number has more than 24 significant bits.
+    """
+    if value.raw.size and int(np.abs(value.raw).max()) > 1 << SINGLE_BITS:
+        raise FormatError(f"a number in {value.format} has more bits than float32 holds ({SINGLE_BITS})")
+    return np.asarray(np.ldexp(value.raw.astype(np.float32), -value.format.frac), dtype=np.float32)
+
+
 def round_to_int(scaled: FloatArray, rounding: Rounding) -> FloatArray:
     """Rounds floats to whole numbers (still float64) in the given way."""
     if rounding == "nearest_even":
