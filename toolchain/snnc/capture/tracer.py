@@ -134,20 +134,27 @@ class Recorder(TorchFunctionMode):
 
     def _call(self, path: str, part: nn.Module, adapter: adapters.Adapter | None, run: Callable[[], Any]) -> Any:
         if not isinstance(adapter, adapters.Cell):
-            out = run()
+            out = run() if adapter is not None else self._foreign(path, part, run)
             return out.view_as(out) if isinstance(out, torch.Tensor) else out
         before, after = adapter.memory(part), self.after.get(path)
         if after is not None and any(k not in before or not torch.equal(v, before[k]) for k, v in after.items()):
             raise UnsupportedError(
                 f"{path or 'the neuron'}: its state was changed between two steps (reset or overwritten). Reset states "
-                "once, before the first step. If forward starts them anew in every call (init_leaky, utils.reset), put "
-                "the loop over time inside forward, after that"
+                "once, before the first step. If forward starts them anew in every call (init_leaky, utils.reset, "
+                "reset_net), put the loop over time inside forward, after that"
             )
         out = run()
         self.after[path] = {k: v.clone() for k, v in adapter.memory(part).items()}
         if isinstance(out, tuple):
             return map_aggregate(out, self._noise)
         return self._noise(out)
+
+    def _foreign(self, path: str, part: nn.Module, run: Callable[[], Any]) -> Any:
+        """A module that nobody knows may take data of another layout: what is wrong with it is not its input."""
+        try:
+            return run()
+        except Exception as error:
+            raise adapters.unknown(path, part) from error
 
     def _noise(self, like: Any) -> Any:
         if not isinstance(like, torch.Tensor):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from snnc.capture.adapters import norse, sinabs, snnc, snntorch, spikingjelly, spikingjelly_layers, torch
+from snnc.capture.adapters import norse, sinabs, slayer, snnc, snntorch, spikingjelly, spikingjelly_layers, torch
 from snnc.capture.adapters.base import Adapter, Cell, Layer, Site, States
 from snnc.errors import UnsupportedError, Violation
 
@@ -23,12 +23,13 @@ _REGISTERED: dict[str, Adapter] = {
     **sinabs.ADAPTERS,
 }
 _ADVICE: dict[str, dict[str, str]] = {
+    "lava": slayer.ADVICE,
     "norse": norse.ADVICE,
     "sinabs": sinabs.ADVICE,
     "snntorch": snntorch.ADVICE,
     "spikingjelly": {**spikingjelly.ADVICE, **spikingjelly_layers.ADVICE},
 }
-_LEAVES = ("torch.nn.", "snntorch.", norse.MODULES, sinabs.MODULES, *spikingjelly_layers.LIBRARY)
+_LEAVES = ("torch.nn.", "snntorch.", norse.MODULES, sinabs.MODULES, slayer.MODULES, *spikingjelly_layers.LIBRARY)
 _STATEFUL = ("reset", "reset_mem", "reset_state", "reset_states", "initial_state", "state_fallback", "init_hidden")
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
