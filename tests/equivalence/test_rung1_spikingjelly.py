@@ -52,7 +52,7 @@ def check(module: nn.Module, example: np.ndarray = EXAMPLE, least: float = 0.01)
     result = probe(module, captured, example, execute)
     assert result.equal, result
     ran = execute(captured.graph, example)
-    assert min(ran.spikes[node.name].mean() for node in captured.graph.neurons) > least
+    assert min(np.abs(ran.spikes[node.name]).mean() for node in captured.graph.neurons) > least
     return captured
 
 
@@ -100,6 +100,9 @@ OTHERS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "simple-if": (lambda: neuron.SimpleIFNode(0.75, None), {"reset_v": "zero"}),
     "simple-lif": (lambda: neuron.SimpleLIFNode(TAU, True, 0.75, 0.25), {"v_init": 0.25}),
     "simple-lif-whole-input": (lambda: neuron.SimpleLIFNode(TAU, False, 0.75), {"gain": 1 / TAU}),
+    "ternary-soft": (lambda: neuron.TernaryIFNode(0.75, None), {"output": "binary"}),
+    "ternary-hard": (lambda: neuron.TernaryIFNode(0.75, 0.25), {"threshold_low": np.asarray(-0.5)}),
+    "ternary-leaky": (lambda: neuron.TernaryLIFNode(TAU, True, 0.75, None), {"reset_v": "zero"}),
     "online-ottt": (lambda: neuron.OTTTLIFNode(TAU, v_threshold=0.75), {"reset_v": "zero"}),
     "online-sltt": (lambda: neuron.SLTTLIFNode(TAU, v_threshold=0.75), {"gain": 1.0}),
 }  # fmt: skip

@@ -32,7 +32,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "complementary": (neuron.ComplementaryLIFNode, "through a sigmoid"),
     "analog": (lambda: neuron.LIAFNode(torch.relu, True), "sends an activation of its membrane"),
     "counts": (neuron.ILIFNode, "sends counts"),
-    "ternary": (neuron.TernaryIFNode, "sends -1, 0 and 1"),
+    "votes": (lambda: layer.VotingLayer(2), "Count the spikes of the"),
     "quadratic": (neuron.QIFNode, "no leaky integrator"),
     "resonating": (lambda: neuron.RAFNode(b=-0.1, omega=1.0, dt=1.0), "no leaky integrator"),
     "group-norm": (lambda: layer.GroupNorm(1, 6), "data of the sample itself"),

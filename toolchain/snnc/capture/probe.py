@@ -122,7 +122,7 @@ class _Tap:
             raise ModelError(f"{self.name}: the module calls it {len(self.spikes)} times for {steps} steps of input; "
                              "the graph runs as many steps as the input has")  # fmt: skip
         found = np.stack(self.spikes, axis=1)
-        counts = self.cell.several(self.part) and np.all((found >= 0) & (found <= 127) & (found == np.floor(found)))
+        counts = self.cell.several(self.part) and np.all((found >= -1) & (found <= 127) & (found == np.floor(found)))
         if not counts and not np.all((found == 0) | (found == 1)):
             raise ModelError(f"{self.name}: it sends other values than 0 and 1 ({found.min():g} to {found.max():g})")
         return found.astype(np.int8)

@@ -87,7 +87,7 @@ class Cell:
         before: makes the node through which the input passes first, or None.
         recurrent: makes the node through which the module feeds its own spikes of the step before to itself.
         inherits: as for :class:`Layer`.
-        several: the module sends counts, several spikes a step.
+        several: the module sends counts, several spikes a step, or -1 beside 1.
         restarts: a call that is given no state starts at rest, whatever was before.
     """
 

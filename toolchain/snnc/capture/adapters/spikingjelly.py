@@ -11,6 +11,7 @@ ActivationAwareIFNode   v + x, compared with v_threshold - v_offset             
 LIFNode, decay_input    v + (x - (v - r))/tau                                          gain 1/tau, v_rest r
 LIFNode, else           v - (v - r)/tau + x                                            gain 1, v_rest r
 OTTT- and SLTTLIFNode   as LIFNode, in eval mode                                       as LIFNode
+Ternary (L)IFNode       as (L)IFNode, and -1 where v <= -v_threshold                   output ternary
 ParametricLIFNode       as LIFNode with 1/tau = sigmoid(w)                             as LIFNode
 CUBALIFNode             v*v_decay + c, c = c*c_decay + x: r is no resting value        decay_u c_decay, v_rest 0
 ======================  =============================================================  ==============================
@@ -22,8 +23,8 @@ that ``reset()`` gives it, which is v_reset for all but the ``Simple`` ones. In 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,12 @@ def _current_based(module: Any, name: str, shape: Shape) -> Neuron:
     return _neuron(module, name, shape, decay_u=decay_u, decay_v=_number(name, "v_decay", module.v_decay, shape))
 
 
+def _ternary(module: Any, name: str, shape: Shape) -> Neuron:
+    """Also -1 where v <= -v_threshold, with the same reset; a soft one adds v_threshold there."""
+    node = _leaky(module, name, shape) if hasattr(module, "tau") else _integrate(module, name, shape)
+    return replace(node, output="ternary")
+
+
 def _reset(module: Any) -> None:
     module.reset()
 
@@ -178,8 +185,13 @@ def _sequence(module: Any, given: torch.Tensor, spikes: torch.Tensor) -> States:
     return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
 
-def _cell(node: Callable[[Any, str, Shape], Neuron]) -> Cell:
-    return Cell(node, _reset, _memory, _states, time_axis=time_axis, sequence=_sequence, inherits=_METHODS)
+_cell = partial(
+    Cell, reset=_reset, memory=_memory, states=_states, time_axis=time_axis, sequence=_sequence, inherits=_METHODS
+)
+
+
+def _signed(module: Any) -> bool:  # noqa: ARG001 - Cell's signature
+    return True
 
 
 ADAPTERS = {
@@ -191,6 +203,8 @@ ADAPTERS = {
     f"{_NEURON}.lif.LIFNode": _cell(_leaky),
     f"{_NEURON}.online_learning.OTTTLIFNode": _cell(_online),
     f"{_NEURON}.online_learning.SLTTLIFNode": _cell(_online),
+    f"{_NEURON}.ternary.TernaryIFNode": _cell(_ternary, several=_signed),
+    f"{_NEURON}.ternary.TernaryLIFNode": _cell(_ternary, several=_signed),
     f"{_NEURON}.plif.ParametricLIFNode": _cell(_parametric),
     f"{_NEURON}.lif_variants.CUBALIFNode": _cell(_current_based),
 }
@@ -207,7 +221,6 @@ ADVICE = {
     "LIAFNode": "It sends an activation of its membrane, not spikes: use LIFNode.",
     **dict.fromkeys(("QIFNode", "EIFNode", "IzhikevichNode", "RAFNode", "AdaptBaseNode"), _NONLINEAR),
     **dict.fromkeys(("ILIFNode", "STBIFNode", "FewSpikeNode", "HGNode", "OutlierAwareThresholdNode"), _SEVERAL),
-    **dict.fromkeys(("TernaryIFNode", "TernaryLIFNode"), "It sends -1, 0 and 1: use IFNode or LIFNode."),
     **dict.fromkeys(("PSN", "MaskedPSN", "SlidingPSN", "GatedPSN"), _PARALLEL),
     **dict.fromkeys(("NonSpikingIFNode", "NonSpikingLIFNode", "NoisyNonSpikingIFNode"), _SILENT),
     **dict.fromkeys(("NoisyCUBALIFNode", "NoisyILCCUBALIFNode"), _RANDOM),
