@@ -115,7 +115,7 @@ def _open_python(
     captured = capture(loaded.module, samples.spikes)
     _check_input(captured.graph, samples, str(path))
     result = probe(loaded.module, captured, samples.head(config.verify.samples).spikes, reference.execute)
-    text = result.first_difference or f"states differ by {result.worst_state_error:.2e} at most"
+    text = result.text
     rung = Rung(1, "torch float64", "float graph", result.compared, result.differing, result.equal, text, "compile")
     if not result.equal:
         raise NotEquivalentError(f"{path}: the captured graph does not do what the module does: {text}")
