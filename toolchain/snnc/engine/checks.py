@@ -6,8 +6,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from snnc.engine.chains import sources
 from snnc.engine.plan import Convolution, Dense, Population, Sparse
 from snnc.errors import IntegrityError
+
+EULER = ("decay_u", "decay_v", "bias", "threshold", "v_init", "v_reset")
+PARAMS: dict[str, tuple[str, ...]] = {
+    "neuron": EULER, "atrlif": ("bias", "threshold", "threshold_step", "decay_u", "decay_v", "decay_threshold",
+    "decay_refractory"), "delta": ("threshold",), "sigmadelta": ("threshold", "bias"),
+}  # fmt: skip
+CLOSED = (*EULER, "v_rest", "gain", "gain_u")
+FRACS = ("decay_u", "decay_threshold", "decay_refractory", "gain_u", "decay_v")
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "neuron": ("fires", "reset_v", "reset_delay", "reset_u", "refractory", "output"),
+    "delta": ("cum_error", "shift"), "sigmadelta": ("cum_error", "shift", "activation"),
+}  # fmt: skip
+
+
+def check_steps(populations: Sequence[Population], *, closed_form: bool) -> None:
+    """Checks that every population has what its steps read, and that chains name populations.
+
+    Raises:
+        IntegrityError: something is missing.
+    """
+    names = {p.name for p in populations}
+    for p in populations:
+        params = CLOSED if closed_form and p.kind == "neuron" else PARAMS.get(p.kind, ())
+        if p.options.get("output") == "ternary":
+            params = (*params, "threshold_low")
+        fracs = tuple(f"{key}_frac" for key in FRACS if key in params)
+        missing = [key for key in params if key not in p.params]
+        missing += [key for key in (*OPTIONS.get(p.kind, ()), *fracs) if key not in p.options]
+        if missing:
+            raise IntegrityError(f"{p.name} has no {', '.join(missing)}")
+        strangers = {name for chain in p.chains for name in sources(chain)} - names
+        if strangers:
+            raise IntegrityError(f"{p.name}: a chain reads {', '.join(sorted(strangers))}, no population of the plan")
 
 
 def check_ways(populations: Sequence[Population]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from snnc.engine.checks import check_ways
+from snnc.engine.checks import check_steps, check_ways
 from snnc.engine.plan import (
     Bound,
     Chain,
@@ -42,9 +42,14 @@ NUMBERS = ("given", "made", "stride", "padding", "dilation")
 WRONG = (*DAMAGE, KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError, RecursionError, SnncError)
 
 
-def write(plan: Plan) -> bytes:
-    """The plan as the content of a file."""
-    arrays: dict[str, Array] = {}
+def write(plan: Plan, packed: Mapping[str, Array] | None = None) -> bytes:
+    """The plan as the content of a file.
+
+    Args:
+        plan: what is stored.
+        packed: arrays that executing it needs, by name (:class:`snnc.engine.pack.Pack`), stored beside it.
+    """
+    arrays: dict[str, Array] = {f"pack/{key}": value for key, value in (packed or {}).items()}
     head = {
         "version": VERSION, "target": plan.target, "conventions": asdict(plan.conventions), "digest": plan.digest,
         "depth": plan.depth, "populations": [_write(i, p, arrays) for i, p in enumerate(plan.populations)],
@@ -67,13 +72,23 @@ def read(content: bytes, digest: str | None = None) -> Plan:
     Raises:
         IntegrityError: the file is damaged, is no plan, or is the plan of another graph.
     """
+    return read_packed(content, digest)[0]
+
+
+def read_packed(content: bytes, digest: str | None = None) -> tuple[Plan, dict[str, Array]]:
+    """The plan in a file, and the arrays that were stored beside it: by name, unchecked; empty if there are none.
+
+    Raises:
+        IntegrityError: as :func:`read` does.
+    """
     try:
-        found = _read(_unpacked(content))
+        arrays = _unpacked(content)
+        found = _read(arrays)
     except WRONG as error:
         raise IntegrityError(f"the plan is damaged: {type(error).__name__}: {error}") from error
     if digest is not None and found.digest != digest:
         raise IntegrityError(f"the plan is of the graph {found.digest[:12]}, the folder's is {digest[:12]}")
-    return found
+    return found, {key.removeprefix("pack/"): value for key, value in arrays.items() if key.startswith("pack/")}
 
 
 def _write(number: int, p: Population, arrays: dict[str, Array]) -> dict[str, Any]:
@@ -134,8 +149,9 @@ def _read(arrays: Mapping[str, Array]) -> Plan:
     groups = tuple(Group(tuple(map(int, members)), bool(loop)) for members, loop in head["groups"])
     if sorted(i for group in groups for i in group.members) != list(range(len(populations))):
         raise IntegrityError("the groups do not hold every population once")
-    check_ways(populations)
     conventions = Conventions(**head["conventions"])
+    check_ways(populations)
+    check_steps(populations, closed_form=conventions.membrane == "closed_form")
     return Plan(str(head["target"]), conventions, str(head["digest"]), int(head["depth"]), populations, groups)
 
 

@@ -146,20 +146,29 @@ def _table(found: Table | Weighted, sign: int, up: int) -> Table | None:
 def _affine(found: Weighted, raw: IntArray, size: int, orders: Orders) -> Dense | Sparse:
     """A dense matrix whose columns are the source's neurons; neurons that feed one column several times add up."""
     before = found.before
-    columns = np.zeros((raw.shape[0], size), dtype=np.int64)
-    once = np.unique(before.of).size == before.of.size
-    if once:
-        columns[:, before.of] = raw[:, before.to]
+    if np.unique(before.of).size == before.of.size:
+        which = np.full(size, -1, dtype=np.int64)
+        which[before.of] = before.to
+        columns = _picked(smallest(raw), which if orders[0] is None else which[orders[0]])
     else:
+        columns = np.zeros((raw.shape[0], size), dtype=np.int64)
         np.add.at(columns.T, before.of, raw.T[before.to])
-    if orders[0] is not None:
-        columns = columns[:, orders[0]]
+        columns = columns if orders[0] is None else columns[:, orders[0]]
     if orders[1] is not None:
         columns = columns[orders[1]]
     if columns.size > 4096 and np.count_nonzero(columns) < EMPTY * columns.size:
         to, of = np.nonzero(columns)
-        return _rows(of, to, columns[to, of], size)
+        return _rows(of, to, columns[to, of].astype(np.int64), size)
     return Dense(smallest(columns))
+
+
+def _picked(columns: IntArray, which: IntArray) -> IntArray:
+    """These columns of a matrix; zeros for -1."""
+    if np.array_equal(which, np.arange(columns.shape[1])):
+        return columns
+    found = np.take(columns, which, axis=1)
+    found[:, which < 0] = 0
+    return found
 
 
 def _convolutions(

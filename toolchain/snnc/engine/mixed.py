@@ -1,0 +1,188 @@
+"""Executes a plan in the compiled kernels, and in NumPy what they do not do: chains, and populations of other kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.engine import chains, dense, native
+from snnc.engine.plan import Group, Plan, Population
+from snnc.engine.record import Recorder, shown
+from snnc.engine.signals import Sent, note
+from snnc.trace import Probes, Trace
+
+Numbers = npt.NDArray[Any]
+SOURCES = ("input", "constant")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive groups that run in one call of the kernels, or in NumPy."""
+
+    event: bool
+    groups: range
+
+
+def segments(plan: Plan) -> tuple[Segment, ...]:
+    """The groups of a plan in as few calls as possible: what chains read has to be there before the call."""
+    names = {p.name: i for i, p in enumerate(plan.populations)}
+    found: list[Segment] = []
+    inside: set[int] = set()
+    for number, group in enumerate(plan.groups):
+        members = [plan.populations[i] for i in group.members]
+        reads = {names[name] for p in members for chain in p.chains for name in chains.sources(chain)}
+        event = all(native.executable(p) for p in members) and reads.isdisjoint(group.members)
+        if event and found and found[-1].event and reads.isdisjoint(inside):
+            found[-1] = Segment(True, range(found[-1].groups.start, number + 1))
+        else:
+            found.append(Segment(event, range(number, number + 1)))
+            inside = set()
+        inside |= {i for i in group.members if plan.populations[i].kind not in SOURCES}
+    return tuple(found)
+
+
+def run(
+    plan: Plan, executor: dense.Executor, given: Numbers, probes: Probes, forced: Mapping[str, Numbers], threads: int,
+    worst: dict[str, list[int]] | None,
+) -> Trace:  # fmt: skip
+    """Runs samples; see :func:`snnc.engine.run.execute`.
+
+    Args:
+        plan: what runs.
+        executor: its dense executor, for what the kernels do not do.
+        given: [B, T, *shape], integers.
+        probes: what to record.
+        forced: population -> spikes [B, T, *shape].
+        threads: of the kernels.
+        worst: filled with the largest magnitude of each accumulator, if given.
+    """
+    if native.whole(plan):
+        return _whole(plan, given, probes, forced, threads, worst)
+    recorder = Recorder(plan, probes, given.shape[0], given.shape[1])
+    parts = segments(plan)
+    step = dense.chunk(plan, given.shape[1])
+    for low in range(0, given.shape[0], step):
+        some = {name: values[low : low + step] for name, values in forced.items()}
+        chunk = dense.Chunk(executor, given[low : low + step], some, recorder, low, worst)
+        chunk.sources()
+        for part in parts:
+            if part.event:
+                _Call(chunk, part, probes, threads).run()
+            else:
+                for group in plan.groups[part.groups.start : part.groups.stop]:
+                    chunk.group(group)
+    return recorder.trace("engine")
+
+
+class _Call:
+    """One segment in the kernels, for one chunk of samples."""
+
+    def __init__(self, chunk: dense.Chunk, part: Segment, probes: Probes, threads: int) -> None:
+        self.chunk, self.part, self.probes, self.threads = chunk, part, probes, threads
+        self.plan = chunk.plan
+        groups: tuple[Group, ...] = self.plan.groups[part.groups.start : part.groups.stop]
+        members = [i for group in groups for i in group.members]
+        self.members = [i for i in members if self.plan.populations[i].kind not in SOURCES]
+
+    def run(self) -> None:
+        """Runs it, passes on what was sent, and records."""
+        if not self.members:
+            return
+        plan, chunk = self.plan, self.chunk
+        inside = set(self.members)
+        recorded = {i for i in inside if self.probes.wants_states(plan.populations[i].name)}
+        wishes = native.Wishes(inside, recorded, ranges=chunk.worst is not None)
+        forced = {
+            i: native.flat(p, chunk.forced[p.name]) for i, p in enumerate(plan.populations) if p.name in chunk.forced
+        }
+        found = native.execute(
+            native.prepare(plan), self._given(inside, forced), chunk.steps, wishes, groups=self.part.groups,
+            forced={i: values for i, values in forced.items() if i in inside or i in self._read(inside)},
+            extra=self._extra(), threads=self.threads,
+        )  # fmt: skip
+        for i in self.members:
+            self._keep(i, found)
+
+    def _read(self, inside: Collection[int]) -> set[int]:
+        """Populations that somebody inside listens to."""
+        return {way.source for i in inside for way in self.plan.populations[i].ways}
+
+    def _given(self, inside: Collection[int], forced: Collection[int]) -> dict[int, Numbers]:
+        source = next(i for i, p in enumerate(self.plan.populations) if p.kind == "input")
+        given = {source: native.flat(self.plan.populations[source], self.chunk.given)}
+        for i in self._read(inside) - {source, *inside}:
+            if i not in forced and self.plan.populations[i].kind != "constant":
+                given[i] = self.chunk.sent[i].values.swapaxes(0, 1)
+        return given
+
+    def _extra(self) -> dict[int, native.Extra]:
+        """Values of chains over the windows of their targets."""
+        found: dict[int, native.Extra] = {}
+        for i in self.members:
+            p = self.plan.populations[i]
+            values = {drive: self._chains(p, drive) for drive in (False, True)}
+            if p.chains:
+                found[i] = native.Extra(values[False], values[True])
+        return found
+
+    def _chains(self, p: Population, drive: bool) -> Numbers | None:
+        total: Numbers | None = None
+        high = p.first + self.chunk.steps + p.extra
+        for chain in p.chains:
+            if chain.drive == drive:
+                values = self.chunk.chain(chain, p).fill(0, high, self.chunk.of_nodes)[p.first :]
+                total = values if total is None else total + values
+        if total is None:
+            return None
+        if drive:
+            total[: max(0, p.latency - p.first)] = 0
+        return np.moveaxis(total, -2, 0)
+
+    def _keep(self, i: int, found: native.Result) -> None:
+        chunk, p = self.chunk, self.plan.populations[i]
+        sent = Sent(p.first, found.signals[i].swapaxes(0, 1), 1)
+        chunk.sent[i] = sent
+        chunk.recorder.spikes(p, chunk.offset, 0, sent.between(p.latency, p.latency + chunk.steps))
+        logical = slice(p.latency - p.first, p.latency - p.first + chunk.steps)
+        states = {name: values[:, logical] for (k, name), values in found.states.items() if k == i}
+        chunk.recorder.block(p, chunk.offset, states)
+        chunk.force(i)
+        if chunk.worst is not None and p.ways:
+            note(chunk.worst, p.name, list(found.ranges[i]))
+
+
+def _whole(
+    plan: Plan, given: Numbers, probes: Probes, forced: Mapping[str, Numbers], threads: int,
+    worst: dict[str, list[int]] | None,
+) -> Trace:  # fmt: skip
+    """One call for the whole plan; the trace shows what the kernels wrote, and nothing is copied."""
+    populations = plan.populations
+    index = {p.name: i for i, p in enumerate(populations)}
+    source = next(i for i, p in enumerate(populations) if p.kind == "input")
+    neurons = [i for i, p in enumerate(populations) if p.kind not in SOURCES]
+    wishes = native.Wishes(
+        {i for i in neurons if probes.wants_spikes(populations[i].name)},
+        {i for i in neurons if probes.wants_states(populations[i].name)}, ranges=worst is not None,
+    )  # fmt: skip
+    steps = given.shape[1]
+    found = native.execute(
+        native.prepare(plan), {source: native.flat(populations[source], given)}, steps, wishes,
+        forced={index[name]: native.flat(populations[index[name]], values) for name, values in forced.items()},
+        threads=threads,
+    )  # fmt: skip
+    spikes = {populations[i].name: native.logical(populations[i], a, steps) for i, a in found.signals.items()}
+    for p in populations:
+        if p.kind in SOURCES and shown(p) and not p.numbers and probes.wants_spikes(p.name):
+            ones = np.ones((*given.shape[:2], *p.shape), dtype=np.int8)
+            spikes[p.name] = ones if p.kind == "constant" else given.astype(np.int8)
+    states = {(populations[i].name, name): native.logical(populations[i], a, steps)
+              for (i, name), a in found.states.items()}  # fmt: skip
+    if worst is not None:
+        for i in neurons:
+            if populations[i].ways:
+                note(worst, populations[i].name, list(found.ranges[i]))
+    return Trace("engine", plan.target, spikes, states)

@@ -1,0 +1,118 @@
+"""Executes fixed graphs by whatever path is there; every path gives the same bits."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.engine import dense
+from snnc.engine.given import check_forced, check_input
+from snnc.engine.plan import Plan
+from snnc.engine.planner import plan as work_out
+from snnc.errors import ConfigError, UnsupportedError, unknown
+from snnc.ir import FixedGraph
+from snnc.trace import Probes, Trace
+
+Numbers = npt.NDArray[Any]
+Engine = Literal["auto", "event", "dense"]
+_plans: weakref.WeakKeyDictionary[FixedGraph, Plan] = weakref.WeakKeyDictionary()
+
+
+def planned(network: Plan | FixedGraph) -> Plan:
+    """The plan of a graph, worked out once; a plan as it is.
+
+    Raises:
+        UnsupportedError: integers do not execute the graph.
+    """
+    if isinstance(network, Plan):
+        return network
+    if network not in _plans:
+        _plans[network] = work_out(network)
+    return _plans[network]
+
+
+def execute(
+    network: Plan | FixedGraph,
+    spikes: Numbers,
+    probes: Probes | None = None,
+    *,
+    engine: Engine = "auto",
+    threads: int = 1,
+    forced: Mapping[str, Numbers] | None = None,
+    worst: dict[str, list[int]] | None = None,
+) -> Trace:
+    """Runs samples from the start state.
+
+    Args:
+        network: a fixed graph, or the plan of one.
+        spikes: [B, T, *shape], 0 or 1; analog values for a direct input.
+        probes: what to record.
+        engine: ``event``: compiled kernels that follow spikes; ``dense``: matrix products in NumPy; ``auto``: the
+            first of them that is there. The result does not depend on it.
+        threads: samples are shared out among so many threads of the kernels; the result does not depend on it.
+        forced: population -> [B, T, *shape] in logical time that its targets see instead of what it sends.
+        worst: filled with the largest magnitude of each accumulator: population -> by receptor.
+
+    Raises:
+        TraceError: the input does not fit the network.
+        UnsupportedError: integers do not execute the graph, or ``event`` was asked for and there are no kernels.
+        ConfigError: an unknown engine.
+    """
+    if engine not in get_args(Engine):
+        raise ConfigError(unknown("engine", engine, get_args(Engine)))
+    plan = planned(network)
+    chosen = choose(plan, engine)
+    given = check_input(plan, spikes)
+    replaced = check_forced(plan, forced, given.shape[:2])
+    if chosen == "event" and followed(plan, replaced):
+        from snnc.engine import mixed
+
+        return mixed.run(plan, executor(plan), given, probes or Probes(), replaced, threads, worst)
+    return executor(plan).run(spikes, probes, forced, worst)
+
+
+@lru_cache(maxsize=4)
+def executor(plan: Plan) -> dense.Executor:
+    """The dense executor of a plan; the last ones are kept, for they hold weights in the types that multiply."""
+    return dense.Executor(plan)
+
+
+def choose(plan: Plan, engine: Engine) -> Literal["event", "dense"]:
+    """The path that a run takes.
+
+    Raises:
+        UnsupportedError: ``event`` was asked for and there are no kernels, or they cannot hold a weight.
+    """
+    if engine == "dense":
+        return "dense"
+    from snnc.engine import library, native
+
+    found = library.state()
+    if not isinstance(found, library.Kernels):
+        if engine == "event":
+            raise UnsupportedError(f"there are no compiled kernels: {found.reason}")
+        return "dense"
+    try:
+        native.prepare(plan)
+    except UnsupportedError:
+        if engine == "event":
+            raise
+        return "dense"
+    return "event"
+
+
+def followed(plan: Plan, forced: Mapping[str, Numbers]) -> bool:
+    """True if the kernels can follow what is forced: spikes of populations that do not send always."""
+    for p in plan.populations:
+        if p.name in forced and (p.numbers or p.kind == "constant" or not _spikes(forced[p.name])):
+            return False
+    return True
+
+
+def _spikes(values: Numbers) -> bool:
+    return not values.size or (int(np.min(values)) >= -1 and int(np.max(values)) <= 1)
