@@ -26,6 +26,7 @@ class RuleLearning:
     Args:
         rule: what happens to them.
         weights: [post, pre], in the rule's unit.
+        limits: trace -> largest value that it holds, as on a chip; others have none.
 
     Attributes:
         weights: [post, pre] after the last step.
@@ -37,8 +38,9 @@ class RuleLearning:
         InputError: weights are no matrix of finite numbers.
     """
 
-    def __init__(self, rule: Rule, weights: npt.ArrayLike) -> None:
+    def __init__(self, rule: Rule, weights: npt.ArrayLike, limits: Mapping[str, float] | None = None) -> None:
         self.rule = rule
+        self.limits = dict(limits or {})
         self.weights: FloatArray = np.array(weights, dtype=np.float64)
         if self.weights.ndim != 2 or not np.all(np.isfinite(self.weights)):
             found = f"shape {self.weights.shape}, or NaN or infinity"
@@ -106,7 +108,8 @@ class RuleLearning:
             kept = self.traces[trace.name] * trace.decay
             event = spikes[trace.side]
             self._before[trace.name] = kept
-            self.traces[trace.name] = np.where(event, trace.jump if trace.sets else kept + trace.jump, kept)
+            moved = np.where(event, trace.jump if trace.sets else kept + trace.jump, kept)
+            self.traces[trace.name] = np.minimum(moved, self.limits.get(trace.name, np.inf))
 
     def _third(self, given: Values | None) -> dict[str, FloatArray]:
         found = {third.name: np.zeros((self.weights.shape[0], 1)) for third in self.rule.thirds}

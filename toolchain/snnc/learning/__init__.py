@@ -3,7 +3,9 @@
 from snnc.learning.account import LearningAccount, LearningOptions, Rate, Register
 from snnc.learning.library import LIBRARY, NAMES, build, combine
 from snnc.learning.lowering import lower_rule
+from snnc.learning.ports import Ports
 from snnc.learning.rule import HostOperation, Read, Rule, Term, Third, Trace
+from snnc.learning.settings import LearningConfig, check_projections, configure
 from snnc.learning.window import window
 
 __all__ = [
@@ -11,7 +13,9 @@ __all__ = [
     "NAMES",
     "HostOperation",
     "LearningAccount",
+    "LearningConfig",
     "LearningOptions",
+    "Ports",
     "Rate",
     "Read",
     "Register",
@@ -20,7 +24,9 @@ __all__ = [
     "Third",
     "Trace",
     "build",
+    "check_projections",
     "combine",
+    "configure",
     "lower_rule",
     "window",
 ]

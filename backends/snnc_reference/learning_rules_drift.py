@@ -1,0 +1,133 @@
+"""How far integers drift from the float rule while they learn, and which part of it comes from where.
+
+Three float executions lie between the rule and the chip's integers, each with one more of the chip's ways: the rule as
+written; with the chip's rates and constants; with its traces clipped as well; and the integers, which round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.errors import UnsupportedError, Violation
+from snnc.ir import FloatArray, IntArray
+from snnc.learning.account import LearningAccount
+from snnc.learning.ports import Ports
+from snnc.learning.rule import Rule
+from snnc_reference.learning import IntegerLearning
+from snnc_reference.learning_rules import RuleLearning
+
+CAUSES = ("rates", "saturation", "rounding")
+BINS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """Float against integers, in the float network's unit.
+
+    Attributes:
+        error: [T] mean over synapses of |float - integers| after each step.
+        causes: rates, saturation and rounding -> [T] mean size of what each adds; parts may cancel.
+        final: [post, pre] integers minus float after the last step.
+        edges: of the histograms, [BINS + 1].
+        histograms: start, float and integers -> [BINS] numbers of synapses.
+        stalled: fraction of the synapses that the float rule moves by a device step or more and that the integers never
+            moved.
+    """
+
+    error: FloatArray
+    causes: Mapping[str, FloatArray]
+    final: FloatArray
+    edges: FloatArray
+    histograms: Mapping[str, IntArray]
+    stalled: float
+
+
+def drift(
+    rule: Rule,
+    account: LearningAccount,
+    weights: IntArray,
+    pre: npt.NDArray[np.integer],
+    post: npt.NDArray[np.integer],
+    third: Mapping[str, FloatArray] | None = None,
+    sample: int = 0,
+) -> Drift:
+    """Lets all executions learn from the same spikes.
+
+    Args:
+        rule: as written.
+        account: what a target with Loihi's engine makes of it.
+        weights: [post, pre] device steps to start from, even where they are mixed in sign.
+        pre: [T, pre] spikes.
+        post: [T, post] spikes.
+        third: third factors by name, [T, post].
+        sample: steps of a sample, for rules with changes at its end; the third factors of its last step count there.
+
+    Raises:
+        UnsupportedError: the target has no such engine, or nothing learns in the rule's first phase.
+    """
+    engine = account.engine.get(rule.phases[0])
+    if engine is None or account.device is None:
+        found = f"{account.target}, phase {rule.phases[0]}"
+        raise UnsupportedError.of(Violation(f"drift of {rule.name}", "integers", found, "a target with Loihi's engine"))
+    jumps = {trace.name: trace.jump for trace in rule.traces}
+    limits = {r.holds: jumps[r.holds] * r.full / r.impulse for r in account.registers if r.holds in jumps}
+    begin: FloatArray = np.asarray(weights, dtype=np.float64) * account.unit
+    floats = (
+        RuleLearning(rule, begin),
+        RuleLearning(account.device, begin),
+        RuleLearning(account.device, begin, limits),
+    )
+    integers = IntegerLearning(engine, weights)
+    ports = Ports(account, len(begin)) if engine.third_factors else None
+    rows: list[list[float]] = []
+    for t in range(len(pre)):
+        now = {name: values[t] for name, values in (third or {}).items()}
+        ends = sample > 0 and t % sample == sample - 1
+        during = {} if sample else now
+        for one in floats:
+            one.step(pre[t], post[t], during)
+            if ends:
+                one.end_sample(now)
+        integers.step(pre[t], post[t], None if ports is None else ports.step(post[t], during))
+        if ends:
+            _end(integers, ports, now, clears=rule.clears)
+        stages = [one.weights for one in floats] + [integers.weights * account.unit]
+        parts = [float(np.mean(np.abs(b - a))) for a, b in pairwise(stages)]
+        rows.append([float(np.mean(np.abs(stages[-1] - stages[0]))), *parts])
+    return _made(
+        np.array(rows, dtype=np.float64).reshape(-1, 1 + len(CAUSES)), begin, floats[0].weights, integers, account.unit
+    )
+
+
+def _end(integers: IntegerLearning, ports: Ports | None, now: Mapping[str, FloatArray], *, clears: bool) -> None:
+    """A silent step in which third factors reach the synapses, then what the host clears."""
+    post, pre = integers.weights.shape
+    nothing = np.zeros(post, dtype=np.int64)
+    while True:
+        third = None if ports is None else ports.step(nothing, now)
+        integers.step(np.zeros(pre, dtype=np.int64), nothing, third)
+        if integers.steps % integers.rule.t_epoch == 0:
+            break
+    if clears:
+        integers.x[:], integers.tag_1[:] = 0, 0
+        if ports is not None:
+            ports.clear()
+
+
+def _made(rows: FloatArray, begin: FloatArray, wanted: FloatArray, integers: IntegerLearning, unit: float) -> Drift:
+    got = integers.weights * unit
+    every = np.concatenate([begin.ravel(), wanted.ravel(), got.ravel()])
+    edges = np.histogram_bin_edges(every, BINS)
+    histograms = {
+        name: np.histogram(values, edges)[0].astype(np.int64)
+        for name, values in (("start", begin), ("float", wanted), ("integers", got))
+    }
+    should = np.abs(wanted - begin) >= unit
+    stalled = float(np.mean((got == begin)[should])) if should.any() else 0.0
+    causes = {cause: rows[:, n] for n, cause in enumerate(CAUSES, 1)}
+    return Drift(rows[:, 0], causes, np.asarray(got - wanted, np.float64), edges, histograms, stalled)
