@@ -74,14 +74,9 @@ def drift(
     if engine is None or account.device is None:
         found = f"{account.target}, phase {rule.phases[0]}"
         raise UnsupportedError.of(Violation(f"drift of {rule.name}", "integers", found, "a target with Loihi's engine"))
-    jumps = {trace.name: trace.jump for trace in rule.traces}
-    limits = {r.holds: jumps[r.holds] * r.full / r.impulse for r in account.registers if r.holds in jumps}
     begin: FloatArray = np.asarray(weights, dtype=np.float64) * account.unit
-    floats = (
-        RuleLearning(rule, begin),
-        RuleLearning(account.device, begin),
-        RuleLearning(account.device, begin, limits),
-    )
+    floats = [RuleLearning(rule, begin), RuleLearning(account.device, begin)]
+    floats.append(RuleLearning(account.device, begin, _limits(rule, account)))
     integers = IntegerLearning(engine, weights)
     ports = Ports(account, len(begin)) if engine.third_factors else None
     rows: list[list[float]] = []
@@ -102,6 +97,12 @@ def drift(
     return _made(
         np.array(rows, dtype=np.float64).reshape(-1, 1 + len(CAUSES)), begin, floats[0].weights, integers, account.unit
     )
+
+
+def _limits(rule: Rule, account: LearningAccount) -> dict[str, float]:
+    """Largest values of the traces on the chip, in the rule's units."""
+    jumps = {trace.name: trace.jump for trace in rule.traces}
+    return {r.holds: jumps[r.holds] * r.full / r.impulse for r in account.registers if r.holds in jumps}
 
 
 def _end(integers: IntegerLearning, ports: Ports | None, now: Mapping[str, FloatArray], *, clears: bool) -> None:
