@@ -148,7 +148,8 @@ def test_a_bound_before_the_reset_would_be_another_network() -> None:
         (dense(partial(LIF, spike_fn=MaxSpike(2))), r"lif1: spike_fn is \S*MaxSpike, allowed.*limit on the number"),
         (dense(partial(LIF, reset_fn=MembraneReset(0.1))), r"reset_fn.reset_value is 0\.1.*to every neuron"),
         (dense(partial(LIF, reset_fn=MembraneSubtract(0.5))), r"reset_fn.subtract_value is 0\.5.*or the threshold"),
-        (nn.Sequential(nn.Linear(6, 7), sl.IAF(), sl.ExpLeak(tau_mem=5.0)), "expleak2: spike_fn is None.*on the host"),
+        (nn.Sequential(nn.Linear(6, 7), sl.IAF(), sl.ExpLeak(tau_mem=5.0)), r"2: .*ExpLeak, allowed.*on the host"),
+        (nn.Sequential(nn.Linear(6, 7), PLAIN(spike_fn=None)), r"lif1: spike_fn is None.*on the host"),
         (nn.Sequential(nn.Linear(6, 7), sl.ALIF(5.0, 5.0)), "ALIF, allowed.*threshold adapts: use LIF"),
         (nn.Sequential(nn.Linear(6, 7), sl.IAFRecurrent(nn.Linear(7, 7))), r"rec_connect.bias is not zero.*first step"),
         (nn.Sequential(nn.Linear(6, 7), sl.IAFRecurrent(nn.Sequential(loop(7)))), r"rec_connect is \S*Sequential"),
@@ -158,6 +159,32 @@ def test_a_bound_before_the_reset_would_be_another_network() -> None:
 def test_what_has_no_node_is_refused_by_name(module: nn.Module, message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         capture(module, EXAMPLE)
+
+
+class ReadOut(nn.Module):
+    """A leaky integrator behind spikes, and the spikes beside its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.iaf, self.head, self.answer = nn.Linear(6, 7), sl.IAF(), nn.Linear(7, 3), sl.ExpLeak(tau_mem=5.0)
+        self.fc.weight.data *= 4
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        spikes = self.iaf(self.fc(x))
+        return self.answer(self.head(spikes)), spikes
+
+
+def test_a_leaky_read_out_stays_on_the_host_if_the_spikes_are_returned_beside_it() -> None:
+    module = ReadOut()
+    captured = capture(module, EXAMPLE)
+    assert [node.name for node in captured.graph.nodes] == ["input", "fc", "iaf", "output"]
+    assert probe(module, captured, EXAMPLE, execute).equal
+    with torch.no_grad():
+        want, _ = module(torch.from_numpy(EXAMPLE).float())
+        spikes = torch.tensor(execute(captured.graph, EXAMPLE).spikes["iaf"], dtype=torch.float32)
+        module.answer.reset_states()
+        assert torch.equal(module.answer(module.head(spikes)), want)
 
 
 def test_the_same_subtraction_by_another_name_is_accepted() -> None:

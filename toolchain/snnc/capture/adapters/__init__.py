@@ -100,7 +100,7 @@ def _to_write(name: str, module: nn.Module) -> str:
     """The functions that an adapter of this module consists of, and the file that shows how."""
     framework = name.partition(".")[0]
     if any(hasattr(module, mark) for mark in _STATEFUL):
-        like = framework if framework in _ADVICE else "snntorch"
+        like = framework if framework in _ADVICE and framework != "lava" else "snntorch"
         return (
             "Or add an adapter: write node(module, name, shape) -> snnc.ir.Neuron, reset(module), memory(module) and "
             f"states(module, input, spikes) as in snnc/capture/adapters/{like}.py, and call "

@@ -169,7 +169,8 @@ def _sum_pool(module: Any, site: Site) -> Node:
     return Pool(site.path, "sum", size, step)
 
 
-_INHERITED = ("forward", "alpha_mem_calculated", "alpha_syn_calculated")
+# ExpLeak inherits the forward of LIF and differs in what it hands to it: its parameters tell it apart.
+_INHERITED = ("forward", "alpha_mem_calculated", "alpha_syn_calculated", "does_spike", "_param_dict")
 _layer = partial(Cell, _node, _reset, _memory, _states, sequence=_sequence, several=_several, inherits=_INHERITED)
 
 ADAPTERS: dict[str, Adapter] = {
