@@ -8,7 +8,7 @@ from what its framework's table says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Literal, get_args
 
@@ -68,59 +68,92 @@ def explain(
         execute: runs a float graph.
     """
     search = _Search(graph, recorded, drives, execute)
-    start = search.all(graph)
+    start = search.worst(graph)
     best, nearest = start, ""
-    for text, changed in candidates(graph, recorded):
+    for text, changed in candidates(graph, recorded, search.culprit):
         try:
             found = search.worst(changed)
-            if found.none:
-                found = search.all(changed)
+            if found.none and search.all(changed).none:
+                return f"matches with {text}"
         except (GraphError, UnsupportedError):
             continue
-        if found.none:
-            return f"matches with {text}"
         if found.spikes < best.spikes:
             best, nearest = found, text
-    if nearest and 2 * best.spikes < search.worst(graph).spikes:
+    if nearest and 2 * best.spikes < start.spikes:
         return f"closest with {nearest}, but not equal"
     return "no single change of reset, comparison, decay, gain or start explains it"
 
 
 @dataclass
 class _Search:
-    """Runs changed graphs, first on the drive that tells most."""
+    """Runs changed graphs, first on the one sample that tells most.
+
+    Attributes:
+        telling: the drive that differs most.
+        sample: where it does.
+        culprit: the first population of the graph that differs there; those before it are right.
+    """
 
     graph: Graph
     recorded: Mapping[str, Trace]
     drives: Mapping[str, npt.NDArray[Any]]
     execute: Execute
-    telling: str = ""
+    telling: str = field(init=False)
+    sample: int = field(init=False)
+    culprit: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = {name: self._on(self.graph, name) for name in self.drives}
+        self.telling = max(found, key=lambda name: (found[name].spikes, found[name].state))
+        left = self.recorded[self.telling]
+        right = self.execute(self.graph, self.drives[self.telling], Probes(states="all"))
+        one_by_one = [difference(self.graph, one_sample(left, i), one_sample(right, i)) for i in range(_batch(left))]
+        self.sample = max(range(len(one_by_one)), key=lambda i: (one_by_one[i].spikes, one_by_one[i].state))
+        names = [name for name in self.graph.order if name in left.spikes]
+        parts = {name: difference(self.graph, _only(left, name), right) for name in names}
+        self.culprit = next((name for name in names if not parts[name].none), names[-1])
 
     def all(self, graph: Graph) -> Difference:
-        """The sum over all drives; notes which one differs most."""
-        found = {name: self.on(graph, name) for name in self.drives}
-        if not self.telling:
-            self.telling = max(found, key=lambda name: (found[name].spikes, found[name].state))
-        return Difference(sum(d.spikes for d in found.values()), max(d.state for d in found.values()))
+        """The sum over all drives."""
+        found = [self._on(graph, name) for name in self.drives]
+        return Difference(sum(d.spikes for d in found), max(d.state for d in found))
 
     def worst(self, graph: Graph) -> Difference:
-        """On the telling drive only."""
-        return self.on(graph, self.telling)
+        """On the telling sample only."""
+        given = self.drives[self.telling][self.sample : self.sample + 1]
+        right = self.execute(graph, given, Probes(states="all"))
+        return difference(self.graph, one_sample(self.recorded[self.telling], self.sample), right)
 
-    def on(self, graph: Graph, name: str) -> Difference:
-        """On one drive."""
+    def _on(self, graph: Graph, name: str) -> Difference:
         right = self.execute(graph, self.drives[name], Probes(states="all"))
         return difference(self.graph, self.recorded[name], right)
 
 
-def candidates(graph: Graph, recorded: Mapping[str, Trace]) -> Iterator[tuple[str, Graph]]:
-    """Every change as (text, graph): of all neurons at once, then of each population alone."""
+def one_sample(trace: Trace, index: int) -> Trace:
+    """The trace of one sample of the batch."""
+    cut = slice(index, index + 1)
+    states = {key: value[cut] for key, value in trace.states.items()}
+    return replace(trace, spikes={key: value[cut] for key, value in trace.spikes.items()}, states=states)
+
+
+def _only(trace: Trace, name: str) -> Trace:
+    states = {key: value for key, value in trace.states.items() if key[0] == name}
+    return replace(trace, spikes={name: trace.spikes[name]}, states=states)
+
+
+def _batch(trace: Trace) -> int:
+    return len(next(iter(trace.spikes.values())))
+
+
+def candidates(graph: Graph, recorded: Mapping[str, Trace], culprit: str) -> Iterator[tuple[str, Graph]]:
+    """Every change as (text, graph): of all neurons at once, then of the first population that differs."""
     everywhere: dict[str, list[Neuron]] = {}
     alone: list[tuple[str, Neuron]] = []
     for node in graph.neurons:
         for text, changed in _changes(node):
             everywhere.setdefault(text, []).append(changed)
-            alone.append((f"{text} in {node.name}", changed))
+            if node.name == culprit:
+                alone.append((f"{text} in {node.name}", changed))
     for text, nodes in everywhere.items():
         where = f" in {', '.join(node.name for node in nodes)}" if len(nodes) < len(graph.neurons) else ""
         yield text + where, _with(graph, nodes)
