@@ -15,8 +15,9 @@ from snnc.config import Config, ModelConfig
 from snnc.errors import InputError, ModelError, NotEquivalentError
 from snnc.evidence import Rung
 from snnc.folder import sha256
-from snnc.ir import Graph, Input
+from snnc.ir import FixedGraph, Graph, Input, Network
 from snnc.quantize.base import Quantized
+from snnc.quantize.floated import as_they_are, floated
 from snnc.target import Target
 from snnc.trace import Samples, check_samples, read_samples
 
@@ -78,7 +79,7 @@ def open_source(
         return _open_nir(path, data, config, needs_data)
     if path.suffix == ".net":
         return _open_slayer(path, data, config, needs_data)
-    raise InputError(f"{model}: a model is file.py[:function], a float .onnx written by snnc, .nir or .net")
+    raise InputError(f"{model}: a model is file.py[:function], .onnx, .nir or .net")
 
 
 def _converted(ann: anns.Opened, path: Path, config: Config, reference: Reference, needs_data: bool) -> Source:
@@ -153,11 +154,24 @@ def _open_slayer(path: Path, data: Path | None, config: Config, needs_data: bool
 def _open_onnx(path: Path, data: Path | None, config: Config, needs_data: bool) -> Source:
     from snnc.formats import onnx_file
 
-    graph = onnx_file.read(path, MAX_ONNX)
-    if not isinstance(graph, Graph):
-        raise InputError(f"{path} holds integers already; compile needs the float network (model.float.onnx)")
+    held = onnx_file.read(path, MAX_ONNX)
+    graph = held if isinstance(held, Graph) else _floated(path, held, config)
     samples = _samples(path, data, graph.inputs[0], config, needs_data)
-    return Source(path.stem, sha256(path.read_bytes()), graph, samples)
+
+    def integers(target: Target) -> Quantized | None:
+        assert isinstance(held, FixedGraph)
+        return as_they_are(held, target.name, (target.conventions, *target.variants.values()))
+
+    own = integers if isinstance(held, FixedGraph) else None
+    return Source(path.stem, sha256(path.read_bytes()), graph, samples, integers=own)
+
+
+def _floated(path: Path, held: Network, config: Config) -> Graph:
+    """The float network that a file of integers stands for."""
+    assert isinstance(held, FixedGraph)
+    if config.compile.weight_bits or config.compile.per_channel:
+        raise InputError(f"{path} holds integers already; --weight-bits and --per-channel do not apply")
+    return floated(held)
 
 
 def _samples(path: Path, data: Path | None, source: Input, config: Config, needs_data: bool) -> Samples:
