@@ -104,6 +104,10 @@ def test_configuration_and_model(snnc: Snnc, tmp_path: Path) -> None:
     wrong = snnc("learn", "explain", MODEL, "--config", config)
     assert wrong.code == 2
     assert "[learning.1]: no projection that learns is called '1'; the nearest is" in wrong.err
+    compiled = snnc("compile", MODEL, "--config", config, "-o", tmp_path / "out")
+    assert compiled.code == 2
+    assert "[learning.1]: no projection that learns" in compiled.err
+    assert not (tmp_path / "out").exists()
     name = wrong.err.split("the nearest is '")[1].split("'")[0]
     config.write_text(f'[learning."{name}"]\nrule = "pair-stdp"\n')
     assert snnc("learn", "explain", MODEL, "--config", config, "-t", "loihi1").code == 0

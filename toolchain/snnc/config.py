@@ -289,4 +289,9 @@ samples = {c.verify.samples}
 accuracy_points = {c.budget.accuracy_points}
 # Fraction of spike bins of any layer that differ when the layer gets the float network's true input spikes:
 spike_mismatch = {c.budget.spike_mismatch}
+
+# Plasticity: one table for each projection that learns (see `snnc learn rules` and `snnc learn explain`).
+# [learning.PROJECTION]
+# rule = "pair-stdp"
+# A_plus = 0.01
 """

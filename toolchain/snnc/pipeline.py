@@ -10,6 +10,7 @@ from snnc.errors import InputError, UnsupportedError, Violation, unknown
 from snnc.evidence import Rung
 from snnc.ir import Graph
 from snnc.ladder import PassWitness
+from snnc.learning import check_projections
 from snnc.passes import DEFAULT, parse_passes
 from snnc.passes.base import Applied, Pass, run_passes
 from snnc.quantize.base import Quantized, QuantizeOptions
@@ -57,9 +58,11 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
     """Runs the corridor for every target.
 
     Raises:
+        InputError: [learning] names a projection that the model does not have.
         UnsupportedError: with every violation of every target.
         NotEquivalentError: a pass did not keep its promise.
     """
+    check_projections(config.learning, source.graph)
     reference = registry.reference
     witness = PassWitness(reference, source.samples.head(config.verify.samples).spikes)
     graph, history = run_passes(source.graph, common_passes(config), witness)
