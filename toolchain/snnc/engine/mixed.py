@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,30 @@ def segments(plan: Plan) -> tuple[Segment, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True, eq=False)
+class Route:
+    """What every run of a plan asks again: where its input is, who is stepped, which sources a trace shows."""
+
+    whole: bool
+    source: int
+    neurons: tuple[int, ...]
+    shown: tuple[Population, ...]
+    index: Mapping[str, int]
+
+
+@lru_cache(maxsize=16)
+def route(plan: Plan) -> Route:
+    """The route of a plan; the last ones are kept."""
+    numbered = list(enumerate(plan.populations))
+    return Route(
+        native.whole(plan),
+        next(i for i, p in numbered if p.kind == "input"),
+        tuple(i for i, p in numbered if p.kind not in SOURCES),
+        tuple(p for _, p in numbered if p.kind in SOURCES and shown(p) and not p.numbers),
+        {p.name: i for i, p in numbered},
+    )
+
+
 def run(
     plan: Plan, executor: dense.Executor, given: Numbers, probes: Probes, forced: Mapping[str, Numbers], threads: int,
     worst: dict[str, list[int]] | None,
@@ -60,7 +85,7 @@ def run(
         threads: of the kernels.
         worst: filled with the largest magnitude of each accumulator, if given.
     """
-    if native.whole(plan):
+    if route(plan).whole:
         return _whole(plan, given, probes, forced, threads, worst)
     recorder = Recorder(plan, probes, given.shape[0], given.shape[1])
     parts = segments(plan)
@@ -112,7 +137,7 @@ class _Call:
         return {way.source for i in inside for way in self.plan.populations[i].ways}
 
     def _given(self, inside: Collection[int], forced: Collection[int]) -> dict[int, Numbers]:
-        source = next(i for i, p in enumerate(self.plan.populations) if p.kind == "input")
+        source = route(self.plan).source
         given = {source: native.flat(self.plan.populations[source], self.chunk.given)}
         for i in self._read(inside) - {source, *inside}:
             if i not in forced and self.plan.populations[i].kind != "constant":
@@ -160,29 +185,27 @@ def _whole(
     worst: dict[str, list[int]] | None,
 ) -> Trace:  # fmt: skip
     """One call for the whole plan; the trace shows what the kernels wrote, and nothing is copied."""
-    populations = plan.populations
-    index = {p.name: i for i, p in enumerate(populations)}
-    source = next(i for i, p in enumerate(populations) if p.kind == "input")
-    neurons = [i for i, p in enumerate(populations) if p.kind not in SOURCES]
+    populations, ways = plan.populations, route(plan)
     wishes = native.Wishes(
-        {i for i in neurons if probes.wants_spikes(populations[i].name)},
-        {i for i in neurons if probes.wants_states(populations[i].name)}, ranges=worst is not None,
+        {i for i in ways.neurons if probes.wants_spikes(populations[i].name)},
+        {i for i in ways.neurons if probes.wants_states(populations[i].name)}, ranges=worst is not None,
     )  # fmt: skip
     steps = given.shape[1]
     found = native.execute(
-        native.prepare(plan), {source: native.flat(populations[source], given)}, steps, wishes,
-        forced={index[name]: native.flat(populations[index[name]], values) for name, values in forced.items()},
+        native.prepare(plan), {ways.source: native.flat(populations[ways.source], given)}, steps, wishes,
+        forced={ways.index[name]: native.flat(populations[ways.index[name]], a) for name, a in forced.items()},
         threads=threads,
     )  # fmt: skip
     spikes = {populations[i].name: native.logical(populations[i], a, steps) for i, a in found.signals.items()}
-    for p in populations:
-        if p.kind in SOURCES and shown(p) and not p.numbers and probes.wants_spikes(p.name):
-            ones = np.ones((*given.shape[:2], *p.shape), dtype=np.int8)
-            spikes[p.name] = ones if p.kind == "constant" else given.astype(np.int8)
+    for p in ways.shown:
+        if probes.wants_spikes(p.name):
+            one = p.kind == "constant"
+            ones = np.ones((*given.shape[:2], *p.shape), dtype=np.int8) if one else given.astype(np.int8, copy=False)
+            spikes[p.name] = ones.view()  # a trace is read-only, what the user gave is not
     states = {(populations[i].name, name): native.logical(populations[i], a, steps)
               for (i, name), a in found.states.items()}  # fmt: skip
     if worst is not None:
-        for i in neurons:
+        for i in ways.neurons:
             if populations[i].ways:
                 note(worst, populations[i].name, list(found.ranges[i]))
     return Trace("engine", plan.target, spikes, states)

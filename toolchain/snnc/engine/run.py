@@ -20,6 +20,7 @@ from snnc.trace import Probes, Trace
 
 Numbers = npt.NDArray[Any]
 Engine = Literal["auto", "event", "dense"]
+ENGINES: tuple[str, ...] = get_args(Engine)
 _plans: weakref.WeakKeyDictionary[FixedGraph, Plan] = weakref.WeakKeyDictionary()
 
 
@@ -48,6 +49,8 @@ def execute(
 ) -> Trace:
     """Runs samples from the start state.
 
+    States are int64 or int32 arrays; the trace may share memory with the input.
+
     Args:
         network: a fixed graph, or the plan of one.
         spikes: [B, T, *shape], 0 or 1; analog values for a direct input.
@@ -63,8 +66,8 @@ def execute(
         UnsupportedError: integers do not execute the graph, or ``event`` was asked for and there are no kernels.
         ConfigError: an unknown engine.
     """
-    if engine not in get_args(Engine):
-        raise ConfigError(unknown("engine", engine, get_args(Engine)))
+    if engine not in ENGINES:
+        raise ConfigError(unknown("engine", engine, ENGINES))
     plan = planned(network)
     chosen = choose(plan, engine)
     given = check_input(plan, spikes)
@@ -108,7 +111,7 @@ def choose(plan: Plan, engine: Engine) -> Literal["event", "dense"]:
 
 def followed(plan: Plan, forced: Mapping[str, Numbers]) -> bool:
     """True if the kernels can follow what is forced: spikes of populations that do not send always."""
-    for p in plan.populations:
+    for p in plan.populations if forced else ():
         if p.name in forced and (p.numbers or p.kind == "constant" or not _spikes(forced[p.name])):
             return False
     return True
