@@ -6,6 +6,7 @@ A NIR file brings no module to compare with, so that recordings stand where rung
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -142,6 +143,15 @@ def test_nmnist_recordings_are_recognised(shared_data: Path, nmnist: ModuleType,
     spikes, labels = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz", count=10, steps=STEPS)
     graph = read(shared_data / "nir" / "cnn_sinabs.nir", Meaning(1e-3, reset))
     assert predictions(graph, spikes) == labels.tolist()
+
+
+@pytest.mark.skipif(os.environ.get("SNNC_NIGHTLY") != "1", reason="minutes: SNNC_NIGHTLY=1 (make nightly)")
+@pytest.mark.parametrize(("reset", "right"), [("zero", 100), ("subtract", 98)])
+def test_all_nmnist_test_recordings(shared_data: Path, nmnist: ModuleType, reset: str, right: int) -> None:
+    spikes, labels = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz")
+    graph = read(shared_data / "nir" / "cnn_sinabs.nir", Meaning(1e-3, reset))
+    found = [kind for start in range(0, 100, 20) for kind in predictions(graph, spikes[start : start + 20])]
+    assert sum(a == b for a, b in zip(found, labels.tolist(), strict=True)) == right
 
 
 def test_swapped_polarity_is_seen(shared_data: Path, nmnist: ModuleType) -> None:

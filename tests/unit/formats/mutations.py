@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
 import numpy as np
-from hypothesis import strategies as st
 
-Damage = Callable[[bytes], bytes]
 WORDS = (0, 1, 2, 3, 7, 8, 16, 255, 1 << 15, (1 << 16) - 1, (1 << 31) - 1, (1 << 32) - 1, 1 << 40, (1 << 63) - 1,
          (1 << 64) - 1)  # fmt: skip
 TEXTS = ("", "LIF", "Conv2d", "NIRGraph", "Input", "Output", "same", "\ud800", "\x1b[31m", "a b", "n0", "x" * 300)
@@ -19,87 +18,75 @@ NUMBERS = (0, 1, -1, 2, 3, 0.5, -2.5, 1e-300, 1e300, float("nan"), float("inf"),
 SHAPES = ((), (0,), (1,), (3,), (2, 3), (1, 1, 3), (0, 5), (3, 0, 2), (1, 1, 1, 1, 1))
 
 
-def _one(draw: st.DrawFn, files: Sequence[bytes]) -> bytes:
-    return files[draw(st.integers(0, len(files) - 1))]
-
-
-@st.composite
-def bytewise(draw: st.DrawFn, files: Sequence[bytes]) -> bytes:
+def bytewise(rng: random.Random, files: Sequence[bytes]) -> bytes:
     """One of the files after a few changes of its bytes; places that are not zero are hit more often."""
-    content = bytearray(_one(draw, files))
+    content = bytearray(rng.choice(files))
     used = np.flatnonzero(np.frombuffer(content, dtype=np.uint8))
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, max(len(content) - 1, 0)))
-        if len(used) and draw(st.booleans()):
-            at = int(used[at % len(used)])
-        kind = draw(st.integers(0, 4))
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(max(len(content), 1))
+        if len(used) and rng.random() < 0.6:
+            at = int(rng.choice(used))
+        kind = rng.choices(range(5), (6, 6, 4, 1, 1))[0]
         if kind == 0 and at < len(content):
-            content[at] ^= draw(st.integers(1, 255))
+            content[at] ^= rng.randint(1, 255)
         elif kind == 1:
-            size = draw(st.sampled_from((1, 2, 4, 8)))
-            word = draw(st.sampled_from(WORDS)) % (1 << 8 * size)
-            content[at : at + size] = word.to_bytes(size, "little")
+            size = rng.choice((1, 2, 4, 8))
+            content[at : at + size] = (rng.choice(WORDS) % (1 << 8 * size)).to_bytes(size, "little")
         elif kind == 2:
-            other = _one(draw, files)
-            start, size = draw(st.integers(0, len(other) - 1)), draw(st.integers(1, 64))
+            other = rng.choice(files)
+            start, size = rng.randrange(len(other)), rng.randint(1, 64)
             content[at : at + size] = other[start : start + size]
         elif kind == 3:
-            del content[at : at + draw(st.integers(1, 16))]
+            del content[at : at + rng.randint(1, 16)]
         else:
             del content[max(at, 4) :]
     return bytes(content)
 
 
-@st.composite
-def values(draw: st.DrawFn) -> Any:
-    """Text, numbers or arrays of any shape, for a member of a file."""
-    kind = draw(st.integers(0, 3))
+def value(rng: random.Random) -> Any:
+    """Text, a number or an array of any shape, for a member of a file."""
+    kind = rng.randrange(4)
     if kind == 0:
-        return draw(st.sampled_from([text for text in TEXTS if text.isascii()]))
+        return rng.choice([text for text in TEXTS if text.isascii()])
     if kind == 1:
-        return draw(st.sampled_from(NUMBERS))
-    shape, number = draw(st.sampled_from(SHAPES)), draw(st.sampled_from(NUMBERS))
-    if kind == 2:
-        return np.full(shape, float(number))
-    return np.full(shape, str(number), dtype=object)
+        return rng.choice(NUMBERS)
+    shape, number = rng.choice(SHAPES), rng.choice(NUMBERS)
+    return np.full(shape, float(number)) if kind == 2 else np.full(shape, str(number), dtype=object)
 
 
-@st.composite
-def hdf5(draw: st.DrawFn, files: Sequence[bytes]) -> bytes:
-    """One of the files with members removed, exchanged, copied or with other values."""
-    buffer = io.BytesIO(_one(draw, files))
+def hdf5(rng: random.Random, files: Sequence[bytes]) -> bytes:
+    """One of the files with members removed, exchanged, copied, or of another shape or value."""
+    buffer = io.BytesIO(rng.choice(files))
     with h5py.File(buffer, "r+") as file:
-        for _ in range(draw(st.integers(1, 3))):
+        for _ in range(rng.randint(1, 3)):
             names: list[str] = []
             file.visit(names.append)
-            if not names:
-                break
-            name, other = draw(st.sampled_from(names)), draw(st.sampled_from(names))
-            kind = draw(st.integers(0, 4))
-            if kind == 0:
-                del file[name]
-            elif kind == 1 and name != other and not other.startswith(f"{name}/") and not name.startswith(f"{other}/"):
-                del file[name]
-                if other in file:
-                    file.copy(other, name)
-            elif kind == 2 and isinstance(file[name], h5py.Dataset) and file[name].shape:
-                moved = np.resize(file[name][()].ravel(), draw(st.sampled_from(SHAPES)))
-                text = h5py.check_string_dtype(file[name].dtype)
-                del file[name]
-                file.create_dataset(name, data=moved, dtype=h5py.string_dtype() if text else None)
-            elif isinstance(file[name], h5py.Dataset):
-                value = draw(values())
-                del file[name]
-                text = isinstance(value, np.ndarray) and value.dtype == object
-                file.create_dataset(name, data=value, dtype=h5py.string_dtype() if text else None)
+            if names:
+                _member(rng, file, rng.choice(names), rng.choice(names))
     return buffer.getvalue()
 
 
-@st.composite
-def jsons(draw: st.DrawFn, text: str) -> str:
+def _member(rng: random.Random, file: h5py.File, name: str, other: str) -> None:
+    kind, apart = rng.randrange(5), not (f"{other}/".startswith(f"{name}/") or f"{name}/".startswith(f"{other}/"))
+    if kind == 0:
+        del file[name]
+    elif kind == 1 and apart:
+        del file[name]
+        file.copy(other, name)
+    elif isinstance(file[name], h5py.Dataset):
+        found = value(rng)
+        if kind == 2 and file[name].size:
+            found = np.resize(np.ravel(file[name][()]), rng.choice(SHAPES))
+        array = np.asarray(found)
+        dtype = h5py.string_dtype() if array.dtype.kind in "OSU" else array.dtype
+        del file[name]
+        file.create_dataset(name, array.shape, dtype, found if array.size else None)
+
+
+def jsons(rng: random.Random, text: str) -> str:
     """A JSON text with some of its values exchanged or removed."""
     tree = json.loads(text)
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(rng.randint(1, 3)):
         holders: list[Any] = []
         waiting = [tree]
         while waiting:
@@ -107,18 +94,12 @@ def jsons(draw: st.DrawFn, text: str) -> str:
             if isinstance(found, (dict, list)) and found:
                 holders.append(found)
                 waiting += found.values() if isinstance(found, dict) else found
-        if not holders:
-            break
-        holder = draw(st.sampled_from(holders))
-        key = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else list(range(len(holder)))))
-        if draw(st.integers(0, 4)) == 0:
-            del holder[key]
-        else:
-            holder[key] = draw(_leaves(holders))
+        if holders:
+            holder = rng.choice(holders)
+            key = rng.choice(list(holder) if isinstance(holder, dict) else list(range(len(holder))))
+            if rng.random() < 0.2:
+                del holder[key]
+            else:
+                simple = [*TEXTS, *NUMBERS, None, True, False]
+                holder[key] = rng.choice([*simple, json.loads(json.dumps(rng.choice(holders)))])
     return json.dumps(tree)
-
-
-def _leaves(holders: list[Any]) -> st.SearchStrategy[Any]:
-    copies = [json.loads(json.dumps(found)) for found in holders]
-    simple = [*TEXTS, *NUMBERS, None, True, False]
-    return st.one_of(st.sampled_from(simple), st.sampled_from(copies))

@@ -159,7 +159,10 @@ def _unit_gains(leaky: tuple[Item, ...], dt: float) -> bool:
     for item in leaky:
         for key in TAUS[item.kind]:
             gain = numbers(item, GAINS[key]) if GAINS[key] in item.fields else np.ones(())
-            if not np.allclose(gain * dt, numbers(item, key), rtol=ROUNDING):
+            tau = numbers(item, key)
+            if tau.shape != gain.shape and 1 not in (tau.size, gain.size):
+                return False
+            if not np.allclose(gain * dt, tau, rtol=ROUNDING):
                 return False
     return True
 

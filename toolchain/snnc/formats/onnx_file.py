@@ -95,9 +95,11 @@ def _read(model: ModelProto, where: str) -> Network:
     try:
         return _checked(model, where)
     except InputError as error:
-        raise InputError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+        text = str(error) if str(error).startswith(where) else f"{where}: {error}"
+        # JSON can name halves of characters, which no terminal can show.
+        raise InputError(text.encode("utf-8", "backslashreplace").decode()) from error
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
-        raise InputError(f"{where} is damaged: {error!r}") from error
+        raise InputError(f"{where} is damaged: {error!a}") from error
 
 
 def _checked(model: ModelProto, where: str) -> Network:
