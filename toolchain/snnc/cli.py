@@ -31,7 +31,7 @@ targets_app = typer.Typer(help="List targets, or show one with its limits and ru
 app.add_typer(targets_app, name="targets")
 app.add_typer(learn_app, name="learn")
 
-Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build), a float .onnx, a .nir or a .net")]
+Model = Annotated[str, typer.Argument(help="file.py[:function] (default: build), .onnx, .nir or .net")]
 Folder = Annotated[Path, typer.Argument(help="folder that `snnc compile` wrote")]
 TargetOption = Annotated[list[str] | None, typer.Option("--target", "-t", help="target name; may be repeated")]
 DataOption = Annotated[Path | None, typer.Option("--data", help=".npz with spikes [B, T, ...] and optional labels")]
