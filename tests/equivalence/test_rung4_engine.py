@@ -82,7 +82,9 @@ def features(case: Case) -> set[str]:
     found = {node.kind for node in case.graph.nodes} | {f"encoding {n.encoding}" for n in case.graph.inputs}
     found |= {f"output {n.output}" for n in case.graph.neurons} | {f"reset {n.reset_v}" for n in case.graph.neurons}
     found |= {f"pool {n.pooling}" for n in case.graph.nodes if isinstance(n, Pool)}
-    for p in made.populations:
+    looped = {i for group in made.groups if group.loop for i in group.members}
+    for i, p in enumerate(made.populations):
+        found |= {f"{p.kind} in a loop"} if i in looped else {p.kind}
         found |= {type(way.operator).__name__ for way in p.ways}
         found |= {f"weights of {way.operator.weight.itemsize}" for way in p.ways if isinstance(way.operator, Dense)}
         found |= {"host" if chain.drive else "chain" for chain in p.chains}
@@ -109,7 +111,7 @@ def test_the_networks_reach_every_corner() -> None:
         "sigma", "delta", "sigmadelta", "encoding direct", "encoding spikes", "output ternary", "output binary",
         "reset zero", "reset value", "reset subtract", "reset none", "Dense", "Convolution", "Sparse", "host", "chain",
         "receptor 1", "early", "tight", "late", "restart", "loop of 1", "loop of 2", "forced", "weights of 1",
-        "weights of 2", "weights of 4",
+        "weights of 2", "weights of 4", "relay", "relay in a loop", "atrlif in a loop", "constant",
     }  # fmt: skip
     assert sum(0.02 < rate < 1 for rate in rates) > 0.5 * len(rates)
 
@@ -173,7 +175,7 @@ def chain_delay(p: Population) -> Population:
 WRONG: dict[str, Callable[[Plan], Plan]] = {
     "a delay": altered("image", way(lambda w: replace(w, delay=w.delay + 1))),
     "a delay in a loop": altered("busy", way(lambda w: replace(w, delay=w.delay + 1), 1)),
-    "a delay in a chain": altered("pooled", chain_delay),
+    "a delay in a chain": altered("/max/p", chain_delay),
     "two weights": altered("image", way(swapped)),
     "the order": altered("image", turned),
     "the unit": altered("image", lambda p: replace(p, shift=p.shift + 1)),
@@ -182,9 +184,10 @@ WRONG: dict[str, Callable[[Plan], Plan]] = {
     ),
     "no restart": altered("busy", lambda p: replace(p, restart=None)),
     "a late restart": altered("busy", lambda p: replace(p, restart=p.latency + 1)),
+    "the window of a relay": altered("/max/p", lambda p: replace(p, first=p.first + 1, extra=p.extra - 1)),
     "a threshold": altered("image", lambda p: replace(p, params={**p.params, "threshold": p.params["threshold"] + 1})),
     "a choice": altered("image", lambda p: replace(p, options={**p.options, "fires": "gt"})),
-    "a missing chain": altered("pooled", lambda p: replace(p, chains=())),
+    "a missing chain": altered("/max/p", lambda p: replace(p, chains=())),
 }  # fmt: skip
 
 

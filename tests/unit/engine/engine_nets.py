@@ -18,7 +18,6 @@ from snnc.ir import (
     Atrlif,
     Concat,
     Conventions,
-    Delay,
     Delta,
     Edge,
     Fixed,
@@ -157,6 +156,8 @@ class Wild(Maker):
         super().extras(at, shape)
         if self.rng.random() < 0.25:
             self.far_loop(at, shape)
+        if len(shape) > 1 and self.rng.random() < 0.25:
+            self.pooled_loop(at, shape)
         if not self.split and self.inputs_direct() and len(shape) == 1 and self.rng.random() < 0.7:
             self.host(at, shape)
 
@@ -170,15 +171,16 @@ class Wild(Maker):
             return
         back = Affine(self.name("back"), weight=self.weight((size, 3)))
         self.nodes.append(back)
-        top = self.pick("plain", "max") if size > 1 else "plain"
-        last = back.name
-        self.edges.append(Edge(other, back.name, 1 + self.pick(0, 1)))
-        if top == "max":
-            late = Delay(self.name("late"), steps=self.pick(0, 1))
-            self.nodes.append(late)
-            self.edges.append(Edge(back.name, late.name))
-            last = late.name
-        self.edges.append(Edge(last, at, self.pick(0, 1)))
+        self.edges += [Edge(other, back.name, 1 + self.pick(0, 1)), Edge(back.name, at, self.pick(0, 1))]
+
+    def pooled_loop(self, at: str, shape: Shape) -> None:
+        """Back to this population through a maximum and a convolution."""
+        ones = (1,) * (len(shape) - 1)
+        pool = Pool(self.name("pool"), pooling="max", kernel=tuple(3 * n for n in ones), stride=ones, padding=ones)
+        self.nodes.append(pool)
+        self.edges.append(Edge(at, pool.name, 1 + self.pick(0, 1)))
+        back, _ = self.conv(pool.name, shape, shape)
+        self.edges.append(Edge(back, at, self.pick(0, 1)))
 
     def inputs_direct(self) -> bool:
         node = self.nodes[0]

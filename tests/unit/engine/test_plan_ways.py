@@ -111,6 +111,43 @@ def test_what_a_convolution_makes_is_taken_apart_where_it_is_joined_or_pooled() 
     assert equal(graph, made)
 
 
+def pooled(before: list[Node], way: list[tuple[Any, ...]], encoding: Any = "spikes") -> FixedGraph:
+    """A maximum pooling and a convolution behind it."""
+    conv = Conv("c", weight=fixed(RNG.integers(-9, 20, (3, 2, 2))))
+    return net(
+        [Input("in", (2, 6), encoding), *before, Pool("p", "max", (2,), (2,), (0,)), conv, lif("n", (3, 2))],
+        *way, ("p", "c"), ("c", "n"), latency={"n": 2},
+    )  # fmt: skip
+
+
+def test_a_maximum_of_spikes_is_a_relay_and_weights_behind_it_stay_ways() -> None:
+    graph = pooled([], [("in", "p", 2)])
+    made = plan(graph)
+    relay = of(made, "/max/p")
+    (way,) = of(made, "n").ways
+    assert isinstance(way.operator, Convolution)
+    assert made.populations[way.source] is relay
+    assert (relay.kind, relay.numbers, relay.first, relay.extra, relay.ways) == ("relay", False, 2, 0, ())
+    assert of(made, "n").bounds
+    assert equal(graph, made)
+
+
+def test_a_maximum_of_sums_of_spikes_sends_numbers() -> None:
+    graph = pooled([], [("in", "p", 1), ("in", "p", 2)])
+    assert of(plan(graph), "/max/p").numbers
+    assert of(plan(graph), "n").bounds == ()
+    assert equal(graph, plan(graph))
+
+
+def test_a_maximum_of_weighted_sums_stays_a_chain() -> None:
+    weights = Conv("a", weight=fixed(RNG.integers(-9, 20, (2, 2, 1))))
+    graph = pooled([weights], [("in", "a", 2), ("a", "p")])
+    made = plan(graph)
+    assert [p.name for p in made.populations] == ["in", "n"]
+    assert [node.name for node in of(made, "n").chains[0].nodes] == ["a", "p", "c"]
+    assert equal(graph, made)
+
+
 def two_units(first: int, second: int, bias: int | None = None) -> FixedGraph:
     a = Affine("a", weight=fixed([[3, -2]], 9, first), bias=None if bias is None else fixed([bias], 9, 0))
     b = Affine("b", weight=fixed([[1, 5]], 9, second))

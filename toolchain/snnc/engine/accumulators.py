@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from snnc.engine.bounds import width
 from snnc.engine.plan import Bound, Plan, Population
 
-INPUT = ("input", "constant")
+UNFED = ("input", "constant", "relay")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def accumulators(plan: Plan, worst: Mapping[str, Sequence[int]] | None = None) -
         plan: whose populations.
         worst: population -> largest magnitude by receptor, as :func:`snnc.engine.dense.worst_sums` finds it.
     """
-    return tuple(row for p in plan.populations if p.kind not in INPUT for row in _rows(p, plan, worst or {}))
+    return tuple(row for p in plan.populations if p.kind not in UNFED for row in _rows(p, plan, worst or {}))
 
 
 def _rows(p: Population, plan: Plan, worst: Mapping[str, Sequence[int]]) -> list[Row]:

@@ -30,6 +30,8 @@ def sent(population: Population, c: Conventions) -> Range | None:
     if population.kind == "input":
         return _given(population) if population.numbers or "unit_bits" in population.options else (0, 1)
     if population.numbers:
+        if population.kind == "relay":
+            return None
         bits = c.register_bits - 1
         if bits >= 63:
             return None

@@ -185,6 +185,17 @@ class Adaptive(Stepper):
         return np.asarray(sent, dtype=np.int64)
 
 
+class Passing(Stepper):
+    """Passes on what it is given."""
+
+    def restart(self) -> None:
+        """There is no state."""
+
+    def step(self, x: IntArray, _drive: IntArray | int = 0) -> IntArray:
+        """One step; returns what is sent."""
+        return x
+
+
 class Summing(Stepper):
     """Adds up messages."""
 
@@ -237,6 +248,6 @@ def stepper(population: Population, conventions: Conventions, batch: int) -> Ste
     """
     kinds: dict[str, type[Stepper]] = {
         "neuron": Split if conventions.membrane == "closed_form" else Leaky,
-        "atrlif": Adaptive, "sigma": Summing, "delta": Changing, "sigmadelta": Changing,
+        "atrlif": Adaptive, "sigma": Summing, "delta": Changing, "sigmadelta": Changing, "relay": Passing,
     }  # fmt: skip
     return kinds[population.kind](population, conventions, batch)

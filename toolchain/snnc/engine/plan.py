@@ -14,7 +14,7 @@ from typing import Literal
 
 from snnc.ir import Conventions, IntArray, Node
 
-Kind = Literal["input", "constant", "neuron", "atrlif", "sigma", "delta", "sigmadelta"]
+Kind = Literal["input", "constant", "neuron", "atrlif", "sigma", "delta", "sigmadelta", "relay"]
 Option = str | int | bool
 
 
@@ -129,8 +129,9 @@ class Population:
 
     Attributes:
         name: of the node. A name that starts with ``/`` is none of the graph's and is never recorded: ``/one`` is a
-            constant that carries the biases of weights.
-        kind: of the node; ``input`` is given, ``constant`` sends 1 from device step ``latency`` on, for ever.
+            constant that carries the biases of weights, ``/max/<node>`` passes on what a maximum pooling made.
+        kind: of the node; ``relay`` has no state and sends what its chain makes, so that weights behind it are ways;
+            ``input`` is given, ``constant`` sends 1 from device step ``latency`` on, for ever.
         shape: as in the graph.
         order: engine position -> row-major index, or None if they are the same.
         latency: device step of logical step 0.

@@ -11,7 +11,7 @@ from snnc.engine.groups import grouped
 from snnc.engine.levels import check_levels
 from snnc.engine.plan import Plan, Population, Way
 from snnc.engine.refusals import refusals
-from snnc.engine.terms import ONE, Linear, Term
+from snnc.engine.terms import ONE, RELAY, Linear, Term
 from snnc.errors import UnsupportedError
 from snnc.ir import Affine, Conv, Edge, Fixed, FixedGraph, Input, IntArray, Node
 
@@ -45,17 +45,23 @@ class _Planner:
         self.graph, self.c = graph, graph.conventions
         self.split = self.c.synapse == "split"
         self.nodes = {node.name: node for node in graph.populations}
-        linear = Linear(graph)
+        self.linear = linear = Linear(graph)
         self.feeds = {name: self._feed(name, linear) for name in self.nodes}
-        self.names = list(self.nodes)
+        self.names = self._ordered()
         if any(term.source == ONE for feed in self.feeds.values() for term in feed.terms):
             self.names.insert(0, ONE)
         self.index = {name: i for i, name in enumerate(self.names)}
         self.made = {name: operators.made_of(feed.terms, self.size(name)) for name, feed in self.feeds.items()}
         self.order = {name: None if made is None else operators.channel_last(made) for name, made in self.made.items()}
 
+    def _ordered(self) -> list[str]:
+        """Populations and the relays that somebody reads, in the graph's order."""
+        read = {term.source for feed in self.feeds.values() for term in feed.terms}
+        found = [name if name in self.nodes else RELAY + name for name in self.graph.order]
+        return [name for name in found if name in self.nodes or name in read]
+
     def size(self, name: str) -> int:
-        return 1 if name == ONE else math.prod(self.graph.shapes[name])
+        return 1 if name == ONE else math.prod(self.graph.shapes[name.removeprefix(RELAY)])
 
     def plan(self) -> Plan:
         found = [self._population(name) for name in self.names]
@@ -96,6 +102,8 @@ class _Planner:
     def _population(self, name: str) -> Population:
         if name == ONE:
             return Population(ONE, "constant", (1,), None, 0, 0, 0, None)
+        if name.startswith(RELAY):
+            return self._relay(name)
         node, feed, order = self.graph[name], self.feeds[name], self.order[name]
         kind = params.kind_of(node)
         values, options = params.parameters(node, self.c, order)
@@ -108,6 +116,14 @@ class _Planner:
         return Population(
             name, kind, self.graph.shapes[name], order, latency, latency, 0, None, direct or kind in GRADED, values,
             options, tuple(ways), cuts, self._ring_shift(name) if self.split else unit,
+        )  # fmt: skip
+
+    def _relay(self, name: str) -> Population:
+        sends, node = self.linear.relays[name], name.removeprefix(RELAY)
+        chain = replace(chains.cut(self.graph, name, [Edge(node, name)], drive=False), receptors=1)
+        return Population(
+            name, "relay", self.graph.shapes[node], None, 0, 0, 0, None, sends.numbers,
+            options={"output": "ternary" if sends.ternary else "binary"}, chains=(chain,),
         )  # fmt: skip
 
     def _ways(self, name: str, feed: _Feed, unit: int) -> tuple[list[Way], list[Edge]]:

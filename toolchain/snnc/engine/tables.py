@@ -34,6 +34,11 @@ class Table:
         """True if every entry is 1."""
         return bool(np.all(self.value == 1))
 
+    @property
+    def single(self) -> bool:
+        """True if every place gets one value at most, and that as it is."""
+        return self.plain and bool(np.unique(self.to).size == self.to.size)
+
 
 def identity(size: int) -> Table:
     """The map that changes nothing."""

@@ -16,18 +16,24 @@ from snnc.ir import (
     Concat,
     Conv,
     Delay,
+    Delta,
     Edge,
     Fixed,
     FixedGraph,
     Flatten,
     Identity,
+    Input,
     IntArray,
+    Neuron,
     Node,
     Pool,
+    Sigma,
 )
 
 ONE = "/one"
 """A population that the graph does not have: one neuron that sends 1 in every step. It carries biases."""
+RELAY = "/max/"
+"""Start of the name of a population that the graph does not have: it sends what a maximum pooling makes of spikes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,14 @@ class Term:
     weights: int = 0
 
 
+@dataclass(frozen=True)
+class Relay:
+    """What a population sends: numbers, or spikes that may be -1, too."""
+
+    numbers: bool
+    ternary: bool
+
+
 class Linear:
     """Finds the terms of nodes of one graph; what was found once is kept."""
 
@@ -75,6 +89,7 @@ class Linear:
         self.graph = graph
         self.split = graph.conventions.synapse == "split"
         self.unit = graph.conventions.state_frac
+        self.relays: dict[str, Relay] = {}
         self._known: dict[str, tuple[Term, ...] | None] = {}
 
     def edge(self, edge: Edge) -> tuple[Term, ...] | None:
@@ -103,7 +118,7 @@ class Linear:
             return tuple(terms)
         shape = self.graph.shapes[into[0].source]
         if isinstance(node, Pool):
-            return self._pool(node, terms, shape) if node.pooling == "sum" else None
+            return self._pool(node, terms, shape) if node.pooling == "sum" else self._relay(node, terms)
         return self._weighted(node, terms, shape) if isinstance(node, (Affine, Conv)) else None
 
     def _concat(self, node: Concat, into: tuple[Edge, ...], parts: list[tuple[Term, ...]]) -> tuple[Term, ...] | None:
@@ -118,6 +133,24 @@ class Linear:
 
     def _pool(self, node: Pool, terms: list[Term], shape: tuple[int, ...]) -> tuple[Term, ...] | None:
         return _all(self._composed(tables.pool_table(node, shape), term) for term in terms)
+
+    def _relay(self, node: Pool, terms: list[Term]) -> tuple[Term, ...] | None:
+        """A maximum of what populations sent becomes a population of its own; one of weighted sums does not."""
+        if any(term.weights for term in terms):
+            return None
+        kinds = [self._sends(term.source) for term in terms]
+        once = len(terms) == 1 and isinstance(terms[0].map, Table) and terms[0].map.single
+        name = RELAY + node.name
+        self.relays[name] = Relay(numbers=not once or kinds[0].numbers, ternary=any(k.ternary for k in kinds))
+        return (Term(name, 0, tables.identity(int(np.prod(self.graph.shapes[node.name])))),)
+
+    def _sends(self, name: str) -> Relay:
+        if name in self.relays:
+            return self.relays[name]
+        node = self.graph[name]
+        direct = isinstance(node, Input) and node.encoding == "direct"
+        ternary = isinstance(node, Neuron) and node.output == "ternary"
+        return Relay(numbers=direct or isinstance(node, (Sigma, Delta)), ternary=ternary)
 
     def _composed(self, outer: Table, term: Term) -> Term | None:
         inner = self._table(term.map)

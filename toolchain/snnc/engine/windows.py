@@ -41,9 +41,10 @@ def placed(populations: Sequence[Population], links: Sequence[Link], c: Conventi
     """
     if "refuse" in (c.current_overflow, c.membrane_overflow, c.accumulator_overflow, c.drive_overflow):
         return [widened(p, c, depth) for p in populations]  # a state that does not fit has to be seen wherever it is
-    quiet = _quiet(populations, links, c)
-    early = _early(populations, links, c, quiet)
-    late = _late(populations, links)
+    whole = _past_relays(populations, links)
+    quiet = _quiet(populations, whole, c)
+    early = _early(populations, whole, c, quiet)
+    late = _late(populations, whole)
     found: list[Population] = []
     for i, p in enumerate(populations):
         if p.kind == "constant":
@@ -52,7 +53,26 @@ def placed(populations: Sequence[Population], links: Sequence[Link], c: Conventi
         first = 0 if i in early else p.latency
         restart = p.latency if c.aligned_start and first < p.latency else None
         found.append(replace(p, first=first, extra=p.latency - first + late[i], restart=restart))
+    return [_relayed(i, p, found, links) if p.kind == "relay" else p for i, p in enumerate(found)]
+
+
+def _past_relays(populations: Sequence[Population], links: Sequence[Link]) -> list[Link]:
+    """Who reads whom through relays: they have no state and no steps of their own."""
+    relays = {i for i, p in enumerate(populations) if p.kind == "relay"}
+    found = [link for link in links if link.source not in relays and link.target not in relays]
+    for a in links:
+        for b in links if a.target in relays else ():
+            if a.target == b.source:
+                found.append(Link(a.source, b.target, a.shortest + b.shortest, a.longest + b.longest))
     return found
+
+
+def _relayed(i: int, p: Population, populations: Sequence[Population], links: Sequence[Link]) -> Population:
+    """A relay on the steps on which somebody reads it."""
+    readers = [(populations[link.target], link) for link in links if link.source == i]
+    first = max(0, min((q.first - link.longest for q, link in readers), default=0))
+    end = max((q.first + q.extra - link.shortest for q, link in readers), default=0)
+    return replace(p, first=first, extra=max(0, end - first), restart=None)
 
 
 def widened(p: Population, c: Conventions, depth: int) -> Population:
@@ -67,7 +87,7 @@ def _early(
     populations: Sequence[Population], links: Sequence[Link], c: Conventions, quiet: Mapping[int, bool]
 ) -> set[int]:
     """Populations that have to be stepped before their latency."""
-    sends = [p.kind not in ("input", "constant") and p.latency > 0 for p in populations]
+    sends = [p.kind not in ("input", "constant", "relay") and p.latency > 0 for p in populations]
     found: set[int] = set()
     if not c.aligned_start:
         found = {i for i, s in enumerate(sends) if s and not quiet.get(i, False)}
@@ -105,7 +125,7 @@ def _quiet(populations: Sequence[Population], links: Sequence[Link], c: Conventi
     """
     found: dict[int, bool] = {}
     for i, p in enumerate(populations):
-        if p.kind in ("input", "constant"):
+        if p.kind in ("input", "constant", "relay"):
             continue
         alone = _alone(p, populations, c)
         if alone is not None:
@@ -127,8 +147,9 @@ def _quiet(populations: Sequence[Population], links: Sequence[Link], c: Conventi
 def _alone(p: Population, populations: Sequence[Population], c: Conventions) -> bool | None:
     """Whether a population that hears constants only keeps its state before its latency; None if it sends."""
     constants = [way for way in p.ways if populations[way.source].kind == "constant"]
-    if p.chains and p.latency:
-        return None
+    relayed = any(populations[way.source].kind == "relay" for way in p.ways)
+    if p.latency and (p.chains or (relayed and any(q.kind == "constant" for q in populations))):
+        return None  # what chains make of constants and biases is not worked out here
     state = neurons.stepper(p, c, 1)
     start = dict(state.state)
     receptors = 2 if c.synapse == "split" else 1
