@@ -46,6 +46,8 @@ def read(data: bytes | Path, meaning: Meaning, encoding: Encoding = "spikes", na
         if error.message.startswith(where):
             raise
         raise type(error)(f"{where}: {error.message}", violations=error.violations) from error
+    except (ValueError, LookupError, ArithmeticError, TypeError) as error:
+        raise InputError(f"{where} is damaged: {error!a}") from error
 
 
 def _checked(tree: Tree, where: str) -> Tree:

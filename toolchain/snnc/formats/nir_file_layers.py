@@ -17,13 +17,15 @@ def numbers(item: Item, key: str) -> FloatArray:
     """A field as finite float64.
 
     Raises:
-        InputError: the field is missing, text, or not finite.
+        InputError: the field is missing, text, empty, or not finite.
     """
     found = item.fields.get(key)
     if found is None:
         raise InputError(f"{item.name} ({item.kind}): the field {key!r} is missing; it has {', '.join(item.fields)}")
     if isinstance(found, str) or found.dtype.kind not in "biuf":
         raise InputError(f"{item.name} ({item.kind}): the field {key!r} is text, not numbers")
+    if found.size == 0:
+        raise InputError(f"{item.name} ({item.kind}): {key} is empty; it needs fractions or whole numbers")
     with np.errstate(all="ignore"):
         array = np.asarray(found, dtype=np.float64)
     if not np.all(np.isfinite(array)):
