@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -14,6 +15,9 @@ from snnc.engine.plan import Plan
 
 Array = npt.NDArray[Any]
 ALIGNMENT = 64
+ONLY_HERE = 2
+"""References to an array that one name and the call that counts them hold."""
+KEPT_BYTES = 1 << 26
 CHUNK, LARGE_CHUNK, LARGE_WEIGHTS = 16, 64, 1 << 20
 
 
@@ -63,6 +67,27 @@ class Attached:
         return [int(value) for value in self.populations[:, POPULATION.index(name)]]
 
 
+class Buffers:
+    """Arrays that results were written to, used again when nobody else refers to them any more.
+
+    A new large array costs as much as filling it, because the system hands out cleared pages one by one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._arrays: dict[tuple[int, str], Array] = {}
+
+    def take(self, key: tuple[int, str], shape: tuple[int, ...], dtype: type[Any]) -> Array:
+        """An array of unknown content that belongs to the caller as long as it refers to it."""
+        with self._lock:
+            array = self._arrays.pop(key, None)
+            if array is None or sys.getrefcount(array) > ONLY_HERE or array.shape != shape or array.dtype != dtype:
+                array = np.empty(shape, dtype=dtype)
+            if array.nbytes <= KEPT_BYTES:
+                self._arrays[key] = array
+            return array
+
+
 class Prepared:
     """A plan with its pack in memory; remembers scratch memory between runs."""
 
@@ -76,6 +101,7 @@ class Prepared:
                 self.consumers[way.source].add(index)
         self.base = CHUNK if self.attached.weight_bytes <= LARGE_WEIGHTS else LARGE_CHUNK
         self.local = threading.local()
+        self.buffers = Buffers()
 
     def scratch(self, size: int) -> int:
         """Address of this thread's scratch memory of at least this size."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ Array = npt.NDArray[Any]
 SCRATCH_LIMIT = 1 << 28
 """Scratch memory of one thread is kept below this by smaller chunks."""
 AT = {name: column for column, name in enumerate(PORT)}
+CHUNK, SCRATCH = CALL.index("chunk"), CALL.index("scratch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +72,44 @@ class Result:
     counts: Array | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one thread executes: the fields of its call, its ports, and where it counts."""
+
+    call: array[int]
+    ports: array[int]
+    size: int
+    ranges: Array | None
+    counts: Array | None
+
+
 def executable(population: Population) -> bool:
     """True if the kernels step this kind of population; what chains add must be given to them."""
     return population.kind in ("input", "constant", "neuron")
+
+
+@lru_cache(maxsize=64)
+def _template(prepared: Prepared, groups: range, given: frozenset[int], forced: frozenset[int]) -> array[int]:
+    """Ports that say what runs and whose events are listed.
+
+    Raises:
+        TraceError: somebody listens to a population that neither runs nor is given.
+    """
+    populations = prepared.plan.populations
+    ports = array("q", bytes(8 * len(PORT) * len(populations)))
+    members = {k for group in prepared.plan.groups[groups.start : groups.stop] for k in group.members}
+    inside = {k for k in members if executable(populations[k])}
+    missing = []
+    for k, p in enumerate(populations):
+        runs = k in inside and not (k in given and p.kind == "neuron")
+        heard = not prepared.consumers[k].isdisjoint(inside)
+        ports[k * len(PORT) + AT["run"]], ports[k * len(PORT) + AT["consumed"]] = int(runs), int(heard)
+        known = k in given or k in forced or p.kind == "constant" or (runs and p.kind == "neuron")
+        if heard and not known:
+            missing.append(p.name)
+    if missing:
+        raise TraceError(f"nothing is given for {', '.join(missing)}")
+    return ports
 
 
 class Call:
@@ -79,8 +117,8 @@ class Call:
 
     def __init__(self, prepared: Prepared, steps: int, groups: range) -> None:
         self.prepared, self.plan, self.steps, self.groups = prepared, prepared.plan, steps, groups
-        self.ports = np.zeros((len(self.plan.populations), len(PORT)), dtype=np.int64)
         self.inside = [k for group in self.plan.groups[groups.start : groups.stop] for k in group.members]
+        self.ports: array[int] = array("q")
         self.kept: list[Array] = []
         self.batch = 0
         self.wishes = Wishes()
@@ -89,79 +127,65 @@ class Call:
 
     def give(self, given: Mapping[int, Array], forced: Mapping[int, Array], extra: Mapping[int, Extra]) -> None:
         """Puts inputs into the ports."""
-        ports = self.ports
-        inside = {k for k in self.inside if executable(self.plan.populations[k])}
-        for k in inside:
-            ports[k, AT["run"]] = 1
-        for k, listeners in self.prepared.consumers.items():
-            ports[k, AT["consumed"]] = int(not listeners.isdisjoint(inside))
-        sizes = {len(array) for array in (*given.values(), *forced.values())}
+        sizes = {len(values) for values in (*given.values(), *forced.values())}
         if len(sizes) != 1:
             raise TraceError(f"what is given has batches of {sorted(sizes)} samples, allowed is one size")
         self.batch = sizes.pop()
-        for k, array in given.items():
+        self.ports = _template(self.prepared, self.groups, frozenset(given), frozenset(forced))[:]
+        for k, values in given.items():
             p = self.plan.populations[k]
-            self._signal(k, "given", array, self.steps + p.extra, p.numbers)
-            if k in inside and p.kind == "neuron":
-                ports[k, AT["run"]] = 0
-        for k, array in forced.items():
-            self._signal(k, "forced", array, self.steps, numbers=False)
+            self._signal(k, "given", values, self.steps + p.extra, p.numbers)
+        for k, values in forced.items():
+            self._signal(k, "forced", values, self.steps, numbers=False)
         for k, added in extra.items():
             self._added(k, added)
-        missing = [
-            p.name for k, p in enumerate(self.plan.populations)
-            if p.kind != "constant" and not ports[k, AT["given"]] and not ports[k, AT["forced"]]
-            and (p.kind == "input" or k not in inside) and ports[k, AT["consumed"]]
-        ]  # fmt: skip
-        if missing:
-            raise TraceError(f"nothing is given for {', '.join(missing)}")
 
-    def _signal(self, k: int, port: str, array: Array, steps: int, numbers: bool) -> None:
+    def _signal(self, k: int, port: str, values: Array, steps: int, numbers: bool) -> None:
         p = self.plan.populations[k]
         want = (self.batch, steps, p.size)
-        if array.shape != want or array.dtype.kind not in "iub":
-            raise TraceError(f"{p.name}: given are {array.dtype} {array.shape}, allowed are integers {want}")
+        if values.shape != want or values.dtype.kind not in "iub":
+            raise TraceError(f"{p.name}: given are {values.dtype} {values.shape}, allowed are integers {want}")
         dtype = np.int64 if numbers else np.int8
-        if array.dtype.itemsize == 1 and not numbers:
-            array = array.view(np.int8)
-        elif array.dtype != dtype:
-            array = _narrowed(p, array, dtype)
-        if array.strides[2] != array.itemsize:
-            array = np.ascontiguousarray(array)
-        self.kept.append(array)
-        self._put(k, port, array.__array_interface__["data"][0])
-        self._put(k, f"{port}_sample", array.strides[0])
-        self._put(k, f"{port}_step", array.strides[1])
+        if values.dtype == np.bool_ and not numbers:
+            values = values.view(np.int8)
+        elif values.dtype != dtype:
+            values = _narrowed(p, values, dtype)
+        if values.strides[2] != values.itemsize and p.size > 1:
+            values = np.ascontiguousarray(values)
+        self.kept.append(values)
+        self._put(k, port, _address(values))
+        self._put(k, f"{port}_sample", values.strides[0])
+        self._put(k, f"{port}_step", values.strides[1])
 
     def _put(self, k: int, field: str, value: int) -> None:
-        self.ports[k, AT[field]] = value
+        self.ports[k * len(PORT) + AT[field]] = value
 
     def _added(self, k: int, added: Extra) -> None:
         p = self.plan.populations[k]
         closed = self.plan.conventions.membrane == "closed_form"
         lead = (self.batch, self.steps + p.extra)
-        for port, array, shape in (
+        for port, values, shape in (
             ("extra_x", added.x, (*lead, 2, p.size) if closed else (*lead, p.size)),
             ("extra_drive", added.drive, (*lead, p.size)),
         ):
-            if array is None:
+            if values is None:
                 continue
-            if array.shape != shape:
-                raise TraceError(f"{p.name}: added are {array.dtype} {array.shape}, allowed are integers {shape}")
-            self.kept.append(np.ascontiguousarray(array, dtype=np.int64))
-            self._put(k, port, self.kept[-1].ctypes.data)
+            if values.shape != shape:
+                raise TraceError(f"{p.name}: added are {values.dtype} {values.shape}, allowed are integers {shape}")
+            self.kept.append(np.ascontiguousarray(values, dtype=np.int64))
+            self._put(k, port, _address(self.kept[-1]))
 
     def ask(self, wishes: Wishes) -> None:
         """Makes room for results."""
         self.wishes = wishes
         for k in self.inside:
             p = self.plan.populations[k]
-            if not self.ports[k, AT["run"]] or p.kind != "neuron":
+            if not self.ports[k * len(PORT) + AT["run"]] or p.kind != "neuron":
                 continue
             shape = (self.batch, self.steps + p.extra, p.size)
             if k in wishes.signals:
-                self.signals[k] = np.empty(shape, dtype=np.int8)
-                self._put(k, "out", self.signals[k].__array_interface__["data"][0])
+                self.signals[k] = self.prepared.buffers.take((k, ""), shape, np.int8)
+                self._put(k, "out", _address(self.signals[k]))
             if k in wishes.states:
                 self._room(k, shape)
 
@@ -170,36 +194,37 @@ class Call:
         narrow = c.state_bits <= 32 and (c.current_overflow != "wrap_once" or c.register_bits <= 32)
         names = ("u_exc", "u_inh", "v") if c.membrane == "closed_form" else ("u", "v")
         for number, name in enumerate(names):
-            room = self.states[k, name] = np.empty(shape, dtype=np.int32 if narrow else np.int64)
-            self._put(k, f"state{number}", room.__array_interface__["data"][0])
+            room = self.prepared.buffers.take((k, name), shape, np.int32 if narrow else np.int64)
+            self.states[k, name] = room
+            self._put(k, f"state{number}", _address(room))
         self._put(k, "state_bits", 32 if narrow else 64)
 
-    def call(self, found: library.Kernels, number: int, low: int, high: int) -> dict[str, Array]:
+    def part(self, found: library.Kernels, number: int, low: int, high: int) -> Part:
         """Arguments of one thread: samples low to high, in chunks whose scratch memory is bounded."""
-        ports = self.ports.copy() if self.wishes.ranges else self.ports
-        arrays = {"ports": ports}
+        ports, ranges, counts = self.ports, None, None
         if self.wishes.ranges:
-            arrays["ranges"] = np.tile(np.array([HIGHEST, LOWEST], dtype=np.int64), (len(ports), 2, 1))
-            inside = [k for k in self.inside if self.plan.populations[k].kind == "neuron"]
-            ports[inside, AT["range"]] = arrays["ranges"].ctypes.data + 32 * np.array(inside, dtype=np.int64)
-        fields = self.prepared.attached.fields | {
-            "ports": ports.__array_interface__["data"][0], "group": self.groups.start, "group_end": self.groups.stop,
-            "begin": low, "end": high, "steps": self.steps, "chunk": min(self.prepared.base, max(1, high - low)),
-        }  # fmt: skip
+            ports = ports[:]
+            ranges = np.tile(np.array([HIGHEST, LOWEST], dtype=np.int64), (len(self.plan.populations), 2, 1))
+            for k in self.inside:
+                ports[k * len(PORT) + AT["range"]] = _address(ranges[k])
         if self.wishes.counts:
-            arrays["counts"] = np.zeros((len(self.prepared.attached.ways), 2), dtype=np.int64)
-            fields["counts"] = arrays["counts"].ctypes.data
-        call = np.array([fields.get(name, 0) for name in CALL], dtype=np.int64)
-        size = found.scratch(number, call.__array_interface__["data"][0])
-        while size > SCRATCH_LIMIT and call[CALL.index("chunk")] > 1:
-            call[CALL.index("chunk")] //= 2
-            size = found.scratch(number, call.ctypes.data)
-        return arrays | {"call": call, "size": np.array(size)}
+            counts = np.zeros((len(self.prepared.attached.ways), 2), dtype=np.int64)
+        fields = self.prepared.attached.fields | {
+            "ports": ports.buffer_info()[0], "group": self.groups.start, "group_end": self.groups.stop,
+            "begin": low, "end": high, "steps": self.steps, "chunk": min(self.prepared.base, max(1, high - low)),
+            "counts": 0 if counts is None else _address(counts),
+        }  # fmt: skip
+        call = array("q", [fields.get(name, 0) for name in CALL])
+        size = found.scratch(number, call.buffer_info()[0])
+        while size > SCRATCH_LIMIT and call[CHUNK] > 1:
+            call[CHUNK] //= 2
+            size = found.scratch(number, call.buffer_info()[0])
+        return Part(call, ports, size, ranges, counts)
 
-    def go(self, found: library.Kernels, number: int, call: Mapping[str, Array]) -> int:
+    def go(self, found: library.Kernels, number: int, part: Part) -> int:
         """Executes one thread's part."""
-        call["call"][CALL.index("scratch")] = self.prepared.scratch(int(call["size"]))
-        return found.run(number, call["call"].__array_interface__["data"][0])
+        part.call[SCRATCH] = self.prepared.scratch(part.size)
+        return found.run(number, part.call.buffer_info()[0])
 
     def check(self, ends: list[int]) -> None:
         """Turns how the parts ended into an error."""
@@ -208,24 +233,25 @@ class Call:
         if any(end & LEFT_WIDTH for end in ends):
             raise FormatError(f"a state left {self.plan.conventions.state_bits} bits")
 
-    def result(self, calls: list[dict[str, Array]]) -> Result:
+    def result(self, parts: list[Part]) -> Result:
         """What was asked for."""
         ranges: dict[int, Array] = {}
-        if self.wishes.ranges:
-            seen = np.stack([call["ranges"] for call in calls])
-            worst = np.stack([seen[..., 0].min(axis=0), seen[..., 1].max(axis=0)], axis=-1)
-            ranges = {
-                k: worst[k, : 2 if self.plan.conventions.synapse == "split" else 1]
-                for k in self.inside
-                if self.plan.populations[k].kind == "neuron"
-            }
-        counts = np.sum([call["counts"] for call in calls], axis=0) if self.wishes.counts else None
-        return Result(self.signals, self.states, ranges, counts)
+        seen = [part.ranges for part in parts if part.ranges is not None]
+        if seen:
+            worst = np.stack([np.min(seen, axis=0)[..., 0], np.max(seen, axis=0)[..., 1]], axis=-1)
+            receptors = 2 if self.plan.conventions.membrane == "closed_form" else 1
+            ranges = {k: worst[k, :receptors] for k in self.inside if self.plan.populations[k].kind == "neuron"}
+        counted = [part.counts for part in parts if part.counts is not None]
+        return Result(self.signals, self.states, ranges, np.sum(counted, axis=0) if counted else None)
 
 
-def _narrowed(p: Population, array: Array, dtype: type[Any]) -> Array:
+def _address(values: Array) -> int:
+    return int(values.__array_interface__["data"][0])
+
+
+def _narrowed(p: Population, values: Array, dtype: type[Any]) -> Array:
     """Integers of another width; spikes that do not fit are no spikes."""
-    narrow = array.astype(dtype)
-    if dtype is np.int8 and not np.array_equal(narrow, array):
+    narrow = values.astype(dtype)
+    if dtype is np.int8 and not np.array_equal(narrow, values):
         raise TraceError(f"{p.name}: a spike is none of -1, 0 and 1")
     return narrow

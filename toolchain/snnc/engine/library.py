@@ -28,6 +28,8 @@ class Kernels:
         variants: names of the builds that this processor runs, slowest first.
         best: the one that is used unless another is asked for.
         refused: build -> why it is not used.
+        module: the module itself.
+        numbers: build -> its number in the module.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Kernels:
     best: str
     refused: dict[str, str]
     module: Any
+    numbers: dict[str, int]
 
     def number(self, variant: str | None) -> int:
         """Number of a build in the module.
@@ -45,7 +48,7 @@ class Kernels:
         name = self.best if variant is None else variant
         if name not in self.variants:
             raise ConfigError(unknown("variant of the kernels", name, self.variants))
-        return _names(self.module).index(name)
+        return self.numbers[name]
 
     def run(self, variant: int, call: Any) -> int:
         """Executes a call: a table of :data:`~snnc.engine.layout.CALL`; returns how it ended."""
@@ -129,7 +132,8 @@ def _chosen(path: Path, module: Any, wish: str) -> Kernels | Absent:
         return Absent(f"{VARIABLE} is {wish!r}, allowed is {', '.join((*good, 'none'))} or a path")
     if not good:
         return Absent(f"{path}: no variant can be used: {refused}")
-    return Kernels(path, tuple(good), wish or good[-1], refused, module)
+    numbers = {name: number for number, name in enumerate(_names(module))}
+    return Kernels(path, tuple(good), wish or good[-1], refused, module, numbers)
 
 
 def _agrees(module: Any, number: int) -> bool:

@@ -87,13 +87,13 @@ def execute(
     number = found.number(variant)
     parts = max(1, min(threads, run.batch))
     edges = [run.batch * k // parts for k in range(parts + 1)]
-    calls = [run.call(found, number, low, high) for low, high in pairwise(edges)]
+    shares = [run.part(found, number, low, high) for low, high in pairwise(edges)]
     if parts == 1:
-        ends = [run.go(found, number, calls[0])]
+        ends = [run.go(found, number, shares[0])]
     else:
-        ends = list(_pool(parts).map(lambda call: run.go(found, number, call), calls))
+        ends = list(_pool(parts).map(lambda share: run.go(found, number, share), shares))
     run.check(ends)
-    return run.result(calls)
+    return run.result(shares)
 
 
 def flat(p: Population, array: Array) -> Array:
