@@ -47,7 +47,7 @@ def test_compile_and_validate(snnc: Snnc, model: Path, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     ran = snnc("validate", tmp_path / "out", "--data", data, "--accuracy-points", 100)
     assert ran.code == 0, ran.err
-    assert "reference / loihi" in ran.out
+    assert "engine / loihi" in ran.out
 
 
 def test_open_questions_name_their_options(snnc: Snnc, model: Path, tmp_path: Path) -> None:

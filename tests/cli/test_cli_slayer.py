@@ -46,7 +46,7 @@ def test_compile_and_validate(snnc: Snnc, common: tuple[Any, ...], tmp_path: Pat
         assert int(payload["layer0.bias_exp"]) == 6
     ran = snnc("validate", tmp_path / "out", "--data", common[3], "--accuracy-points", 100)
     assert ran.code == 0, ran.err
-    assert "reference / loihi" in ran.out
+    assert "engine / loihi" in ran.out
 
 
 def test_a_chip_of_another_kind_quantizes_the_same_network(snnc: Snnc, common: tuple[Any, ...], tmp_path: Path) -> None:

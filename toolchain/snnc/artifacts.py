@@ -14,19 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnc.accounts import overflows_json, registers_json, tables_json
 from snnc.backend import Backend, Exporter, Program, Registry
-from snnc.errors import InputError, IntegrityError, SnncError
+from snnc.engine import files as plan_files
+from snnc.engine import planner
+from snnc.engine.choice import REFERENCE, path
+from snnc.engine.run import execute
+from snnc.errors import InputError, IntegrityError, SnncError, UnsupportedError
 from snnc.evidence import Rung
-from snnc.folder import Folder, json_bytes, read_folder
+from snnc.folder import GENERIC, PLAN_FILE, Folder, json_bytes, place, read_folder
 from snnc.formats import onnx_file
-from snnc.ir import Affine, Conv, Fixed, FixedGraph, FloatArray, Graph
-from snnc.pipeline import GENERIC, Build, Compilation
-from snnc.plain import known
-from snnc.quantize.bounds import registers, unproven
+from snnc.ir import FixedGraph, FloatArray, Graph
+from snnc.pipeline import Build, Compilation
 from snnc.quantize.report import notes_json
 from snnc.target import Target
-from snnc.trace import Trace, npz_bytes
-from snnc.validation import FIXED, Candidate, OnnxRun
+from snnc.trace import Probes, Trace, npz_bytes
+from snnc.validation import FIXED, Candidate, EngineRun, Forced, OnnxRun
 
 FLOAT_FILE = "model.float.onnx"
 FIXED_FILE = "model.fixed.onnx"
@@ -36,11 +39,6 @@ PACKAGES = (
 )  # fmt: skip
 MAX_MODEL = 1 << 30
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-def place(target: str, name: str) -> str:
-    """Path of a target's file inside the folder; the generic target lives at the top."""
-    return name if target == GENERIC else f"{target}/{name}"
 
 
 def column(target: str) -> str:
@@ -82,6 +80,7 @@ def build_files(build: Build) -> dict[str, bytes]:
     }
     own = {
         FIXED_FILE: onnx_file.write(build.quantized.graph),
+        **plan_file(build.quantized.graph),
         "program.npz": npz_bytes(dict(build.program.payload)),
         "quantization.json": json_bytes(account),
     }
@@ -90,6 +89,14 @@ def build_files(build: Build) -> dict[str, bytes]:
         if name in own or not PLAIN_NAME.fullmatch(name):
             raise SnncError(f"the back end {build.backend.name!r} may not write a file called {name!r} for {target}")
     return {place(target, name): content for name, content in {**own, **added}.items()}
+
+
+def plan_file(graph: FixedGraph) -> dict[str, bytes]:
+    """The engine's plan, or nothing where the engine does not execute the graph."""
+    try:
+        return {PLAN_FILE: plan_files.write(planner.plan(graph))}
+    except UnsupportedError:
+        return {}
 
 
 def files(compilation: Compilation) -> dict[str, bytes]:
@@ -127,6 +134,7 @@ def candidates(compilation: Compilation, written: Mapping[str, bytes]) -> list[C
         Candidate(
             column(b.target.name), b.program, b.backend, b.quantized.scales,
             onnx_runner(written[place(b.target.name, FIXED_FILE)]),
+            engine_runner(written.get(place(b.target.name, PLAN_FILE))),
         )
         for b in compilation.builds
     ]  # fmt: skip
@@ -143,6 +151,18 @@ def onnx_runner(model: bytes) -> OnnxRun | None:
         return onnx_run.run(model, spikes)
 
     return execute
+
+
+def engine_runner(content: bytes | None, engine: str = "auto", threads: int = 1) -> EngineRun | None:
+    """Runs a stored plan, or None where there is none or the definition is asked for."""
+    if content is None or engine == REFERENCE:
+        return None
+    plan = plan_files.read(content)
+
+    def run(spikes: npt.NDArray[Any], probes: Probes, forced: Forced) -> Trace:
+        return execute(plan, spikes, probes, engine=path(engine), threads=threads, forced=forced)
+
+    return run
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,13 +234,19 @@ class Opened:
         chosen = backend or own
         return chosen, data, chosen.lower(self.fixed_graph(target), data)
 
-    def candidates(self) -> list[Candidate]:
-        """What ``validate`` judges: every compiled target."""
+    def candidates(self, engine: str = "auto", threads: int = 1) -> list[Candidate]:
+        """What ``validate`` judges: every compiled target.
+
+        Args:
+            engine: what executes the integers, as in :func:`snnc.engine.run.execute`, or ``reference``.
+            threads: of the engine.
+        """
         found = []
         for name in self.targets:
             backend, _, program = self.lowered(name)
             runner = onnx_runner(self.folder[place(name, FIXED_FILE)])
-            found.append(Candidate(column(name), program, backend, self.scales(name), runner))
+            fast = engine_runner(self.folder.files.get(place(name, PLAN_FILE)), engine, threads)
+            found.append(Candidate(column(name), program, backend, self.scales(name), runner, fast))
         return found
 
     def earlier(self) -> tuple[Rung, ...]:
@@ -232,27 +258,6 @@ class Opened:
         )
 
 
-def weights_by_layer(graph: Graph, fixed: Mapping[str, FixedGraph]) -> dict[str, dict[str, FloatArray]]:
-    """Float weights of every layer beside each target's integers in the unit that fits them best (for histograms).
-
-    The unit is the least-squares factor between integers and floats, because a target may split its scale over
-    several constants (SpiNNaker: R, 1-e and the synapse's init).
-    """
-    found: dict[str, dict[str, FloatArray]] = {}
-    for node in graph.nodes:
-        if not isinstance(node, (Affine, Conv)):
-            continue
-        want = np.asarray(node.weight, dtype=np.float64)
-        found[node.name] = {"float": want}
-        for name, integers in fixed.items():
-            twin = next((n for n in integers.nodes if n.name == node.name), None)
-            if isinstance(twin, (Affine, Conv)) and isinstance(twin.weight, Fixed) and twin.weight.shape == want.shape:
-                raw = twin.weight.raw.astype(np.float64)
-                unit = float((raw * want).sum() / max(float((raw * raw).sum()), 1.0))
-                found[node.name][name] = raw * unit
-    return found
-
-
 def open_folder(path: Path, registry: Registry) -> Opened:
     """Reads a compiled folder.
 
@@ -260,34 +265,6 @@ def open_folder(path: Path, registry: Registry) -> Opened:
         IntegrityError: it is no compiled folder, or something in it changed.
     """
     return Opened(read_folder(path), registry)
-
-
-def registers_json(graph: FixedGraph) -> list[dict[str, Any]]:
-    """What every register can hold for any input; null where the weights alone set no bound."""
-    return [
-        {
-            "population": r.population, "quantity": r.quantity, "low": known(r.range.low), "high": known(r.range.high),
-            "bits": r.bits, "safe": r.safe,
-        }
-        for r in registers(graph)
-    ]  # fmt: skip
-
-
-def overflows_json(graph: FixedGraph, target: Target) -> dict[str, dict[str, Any]]:
-    """For each reading of the target's registers: is it in use, and which registers keep it from being the same."""
-    return {
-        word: {"used": other == graph.conventions, "open": list(dict.fromkeys(r.name for r in unproven(graph, other)))}
-        for word, other in target.variants.items()
-    }
-
-
-def tables_json(program: Program) -> dict[str, dict[str, Any]]:
-    """A program's tables; columns stand apart from rows, because JSON with sorted keys would lose their order."""
-    return {
-        title: {"columns": list(rows[0]), "rows": [list(row.values()) for row in rows]}
-        for title, rows in program.tables.items()
-        if rows
-    }
 
 
 def _array_json(array: FloatArray) -> dict[str, Any]:

@@ -10,13 +10,6 @@ import typer
 
 from snnc import __version__, commands
 from snnc.cli_learn import learn_app
-from snnc.commands import Screen
-from snnc.commands.converting import Written
-from snnc.commands.converting import convert as convert_model
-from snnc.commands.exporting import ExportChoices
-from snnc.commands.exporting import export as export_
-from snnc.commands.making import ConvertChoices
-from snnc.commands.screen import Pipe
 from snnc.errors import SnncError
 
 app = typer.Typer(
@@ -46,6 +39,10 @@ FiresOption = Annotated[str | None, typer.Option("--fires", help="gt (v > thresh
 OverflowOption = Annotated[
     str | None, typer.Option("--overflow", help="lava or loihi: whose registers, beyond their width (loihi1)")
 ]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="auto, event (kernels), dense (NumPy), or reference (the definition)")
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, max=256, help="samples run side by side")]
 StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="steps T, for ReLU networks without time")]
 VInitOption = Annotated[str | None, typer.Option("--v-init", help="ReLU networks: half (of the threshold) or zero")]
 SourceOption = Annotated[str | None, typer.Option("--input", help="ReLU networks: direct, rate or poisson")]
@@ -100,7 +97,7 @@ def compile_(
         decay,
         fires,
         overflow,
-        ConvertChoices(steps, v_init=v_init, input=source),
+        commands.ConvertChoices(steps, v_init=v_init, input=source),
     )
     _do(lambda screen: commands.compile_(screen, model, choices, output, json))
 
@@ -141,7 +138,7 @@ def export(
 ) -> None:
     """Write the float network as a NIR file, and say what the file does not hold."""
     choices = commands.Choices(config=config, data=data, dt=dt, reset=reset, decay=decay, fires=fires)
-    _do(lambda screen: export_(screen, model, choices, ExportChoices(nir, step, lossy), json))
+    _do(lambda screen: commands.export(screen, model, choices, commands.ExportChoices(nir, step, lossy), json))
 
 
 @app.command()
@@ -165,16 +162,20 @@ def convert(
     json: JsonOption = False,
 ) -> None:
     """Make a spiking network of a ReLU network and show its accuracy over the number of steps."""
-    chosen = ConvertChoices(steps, "balance" if balance else norm, percentile, per_channel, v_init, source, seed, keep)
+    chosen = commands.ConvertChoices(
+        steps, "balance" if balance else norm, percentile, per_channel, v_init, source, seed, keep
+    )
     choices = commands.Choices(config=config, data=data, convert=chosen)
-    _do(lambda screen: convert_model(screen, model, choices, Written(output, samples), json))
+    _do(lambda screen: commands.convert(screen, model, choices, commands.Written(output, samples), json))
 
 
 @app.command()
 def run(
     folder: Folder,
     data: Annotated[Path, typer.Option("--input", "-i", help=".npz with spikes [B, T, ...] or [T, ...]")],
-    backend: Annotated[str, typer.Option("--backend", "-b", help="reference, loihi, spinnaker or onnxruntime")],
+    backend: Annotated[
+        str, typer.Option("--backend", "-b", help="engine, reference, loihi, spinnaker or onnxruntime")
+    ] = "engine",
     target: Annotated[str | None, typer.Option("--target", "-t", help="which compiled target")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="trace file to write")] = None,
     states: Annotated[bool, typer.Option(help="record membranes and currents too")] = False,
@@ -182,11 +183,19 @@ def run(
     executor: Annotated[
         str, typer.Option("--executor", help="emulator, or another that the back end has (spinnaker: binary)")
     ] = "emulator",
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = 1,
     json: JsonOption = False,
 ) -> None:
-    """Run a compiled folder on a back end."""
-    what = commands.RunChoices(backend, target, data, output, states, samples, executor)
-    _do(lambda screen: commands.run(screen, folder, what, json))
+    """Run a compiled folder in the engine, or on a back end."""
+    _do(
+        lambda screen: commands.run(
+            screen,
+            folder,
+            commands.RunChoices(data, backend, target, output, states, samples, executor, engine, threads),
+            json,
+        )
+    )
 
 
 @app.command()
@@ -211,9 +220,11 @@ def validate(
     json: JsonOption = False,
     junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML page to write")] = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = 1,
 ) -> None:
     """Climb the ladder of equivalence checks with data. Exit code 1 if a rung or the budget fails."""
-    what = commands.ValidateChoices(data, samples, accuracy_points, spike_mismatch, junit, html)
+    what = commands.ValidateChoices(data, samples, accuracy_points, spike_mismatch, junit, html, engine, threads)
     _do(lambda screen: commands.validate(screen, folder, what, json))
 
 
@@ -262,9 +273,9 @@ def doctor(json: JsonOption = False) -> None:
     _do(lambda screen: commands.doctor(screen, json))
 
 
-def _do(verb: Callable[[Screen], int]) -> None:
+def _do(verb: Callable[[commands.Screen], int]) -> None:
     """Runs a verb; a SnncError becomes its message and exit code."""
-    screen = Screen(Pipe(), Pipe(stderr=True))
+    screen = commands.Screen(commands.Pipe(), commands.Pipe(stderr=True))
     try:
         code = verb(screen)
     except SnncError as error:

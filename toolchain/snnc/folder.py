@@ -17,6 +17,8 @@ from snnc.errors import InputError, IntegrityError
 MANIFEST = "manifest.json"
 LAYOUT = 1
 MAX_FILE = 4 << 30
+GENERIC = "generic"
+PLAN_FILE = "plan.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,11 @@ class Folder:
         if name not in self.files:
             raise IntegrityError(f"{self.path}: the compiled folder has no {name}")
         return self.files[name]
+
+
+def place(target: str, name: str) -> str:
+    """Path of a target's file inside the folder; the generic target lives at the top."""
+    return name if target == GENERIC else f"{target}/{name}"
 
 
 def json_bytes(value: Any) -> bytes:

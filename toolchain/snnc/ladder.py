@@ -138,7 +138,11 @@ def _rms(values: list[float | None], weights: list[int]) -> float | None:
     return float(np.sqrt(sum(value**2 * weight for value, weight in known) / total))
 
 
+def driving(graph: FixedGraph, truth: Trace) -> dict[str, npt.NDArray[np.int8]]:
+    """The float network's spikes of every population that the integers have."""
+    return {name: values for name, values in truth.spikes.items() if name in graph}
+
+
 def taught(reference: Reference, graph: FixedGraph, spikes: npt.NDArray[Any], truth: Trace) -> Trace:
     """The integers with every layer driven by the float network's true spikes (teacher forcing)."""
-    forced = {name: values for name, values in truth.spikes.items() if name in graph}
-    return reference.execute(graph, spikes, EVERYTHING, forced)
+    return reference.execute(graph, spikes, EVERYTHING, driving(graph, truth))

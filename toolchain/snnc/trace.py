@@ -14,7 +14,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -97,6 +97,23 @@ class Trace:
         if population not in self.spikes:
             raise TraceError(f"the trace of {self.backend} has no spikes of {population!r}")
         return np.asarray(self.spikes[population].sum(axis=1, dtype=np.int64))
+
+
+def select(trace: Trace, probes: Probes) -> Trace:
+    """The part of a trace that the probes ask for."""
+    spikes = {name: values for name, values in trace.spikes.items() if probes.wants_spikes(name)}
+    states = {key: values for key, values in trace.states.items() if probes.wants_states(key[0])}
+    return Trace(trace.backend, trace.target, spikes, states, trace.meta)
+
+
+def join(parts: Sequence[Trace]) -> Trace:
+    """Traces of consecutive chunks of samples as one."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    spikes = {name: np.concatenate([part.spikes[name] for part in parts]) for name in first.spikes}
+    states = {key: np.concatenate([part.states[key] for part in parts]) for key in first.states}
+    return Trace(first.backend, first.target, spikes, states, first.meta)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,14 @@ from snnc.backend import Backend, Program, Reference
 from snnc.compare import compare
 from snnc.evidence import Budget, Evidence, Rung, When
 from snnc.ir import FloatArray, Graph
-from snnc.ladder import EVERYTHING, Climb, Layers, taught
+from snnc.ladder import EVERYTHING, Climb, Layers, driving, taught
 from snnc.metrics import accuracy
-from snnc.trace import Samples, Trace
+from snnc.trace import Probes, Samples, Trace
 
 Progress = Callable[[str, int, int], None]
 OnnxRun = Callable[[npt.NDArray[Any]], Trace]
+Forced = Mapping[str, npt.NDArray[np.int8]] | None
+EngineRun = Callable[[npt.NDArray[Any], Probes, Forced], Trace]
 CHUNK = 256
 FIXED = "fixed"
 
@@ -37,6 +39,7 @@ class Candidate:
         backend: who runs it; the reference for ``fixed``.
         scales: population -> raw state units per 1.0.
         onnx: runs ``model.fixed.onnx`` in onnxruntime, or None where that is not installed.
+        engine: runs the plan of these integers (spikes, probes, forced), or None to run them in the reference.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Candidate:
     backend: Backend
     scales: Mapping[str, FloatArray]
     onnx: OnnxRun | None
+    engine: EngineRun | None = None
 
 
 @dataclass
@@ -53,17 +57,20 @@ class Ladder:
     candidate: Candidate
     when: When
     layers: Layers = field(init=False)
-    climbs: dict[int, Climb] = field(default_factory=dict)
+    climbs: dict[tuple[int, str], Climb] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.layers = Layers(self.candidate.name)
 
     def climb(self, reference: Reference, chunk: npt.NDArray[Any], truth: Trace, offset: int) -> Trace:
-        """Rungs 3 to 5 for one chunk; returns the back end's run, or the reference's where the back end has none."""
+        """Rungs 3 to 5 for one chunk; returns the back end's run, or the integers' where the back end has none.
+
+        The engine, if there is one, stands for the reference in all other rungs; on the first chunk every spike and
+        state is compared, with its own spikes and with the float network's.
+        """
         c = self.candidate
-        graph = c.program.graph
-        cascaded = reference.execute(graph, chunk, EVERYTHING)
-        self.layers.add(truth, cascaded, taught(reference, graph, chunk, truth), c.scales, offset)
+        cascaded, forced = self._integers(reference, chunk, truth, offset == 0)
+        self.layers.add(truth, cascaded, forced, c.scales, offset)
         if c.onnx is not None:
             self._rung(4, "onnxruntime").add(compare(cascaded, c.onnx(chunk)), offset)
         if c.backend is not reference and c.program.runs:
@@ -74,10 +81,25 @@ class Ladder:
             cascaded = ran
         return cascaded
 
-    def _rung(self, number: int, right: str) -> Climb:
-        if number not in self.climbs:
-            self.climbs[number] = Climb(number, "reference", right, self.candidate.name, self.when)
-        return self.climbs[number]
+    def _integers(
+        self, reference: Reference, chunk: npt.NDArray[Any], truth: Trace, first: bool
+    ) -> tuple[Trace, Trace]:
+        """The integers' run, and the run in which the float network's spikes drive every layer."""
+        c, graph = self.candidate, self.candidate.program.graph
+        if c.engine is None:
+            return reference.execute(graph, chunk, EVERYTHING), taught(reference, graph, chunk, truth)
+        found = (c.engine(chunk, EVERYTHING, None), c.engine(chunk, EVERYTHING, driving(graph, truth)))
+        if first:
+            climb = self._rung(4, "engine", "reference")
+            climb.add(compare(reference.execute(graph, chunk, EVERYTHING), found[0]), 0)
+            climb.add(compare(taught(reference, graph, chunk, truth), found[1]), 0)
+        return found
+
+    def _rung(self, number: int, right: str, left: str = "") -> Climb:
+        if (number, right) not in self.climbs:
+            by = left or ("engine" if self.candidate.engine else "reference")
+            self.climbs[number, right] = Climb(number, by, right, self.candidate.name, self.when)
+        return self.climbs[number, right]
 
     def rungs(self, budget: Budget, accuracies: Mapping[str, float | None]) -> list[Rung]:
         """Rung 3, gated by the budget, then the exact ones."""

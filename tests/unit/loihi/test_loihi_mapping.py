@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from snnc.artifacts import tables_json
+from snnc.accounts import tables_json
 from snnc.errors import DoesNotFitError
 from snnc.ir import Affine, Conv, Edge, FixedGraph, Format, Input, Neuron, Node
 from snnc.report import text

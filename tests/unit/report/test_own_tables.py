@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnc.artifacts import build_files, tables_json
+from snnc.accounts import tables_json
+from snnc.artifacts import build_files
 from snnc.backend import Exporter, Program
 from snnc.errors import SnncError
 from snnc.ir import Affine, Conventions, Edge, Fixed, FixedGraph, Format, Input

@@ -6,31 +6,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snnc.commands.converting import Written, convert
+    from snnc.commands.executing import RunChoices, run
+    from snnc.commands.exporting import ExportChoices, export
     from snnc.commands.learn import ExplainChoices, explain, rules
-    from snnc.commands.making import Choices, check, compile_, init
-    from snnc.commands.running import RunChoices, ValidateChoices, compare_, run, validate
-    from snnc.commands.screen import Screen
+    from snnc.commands.making import Choices, ConvertChoices, check, compile_, init
+    from snnc.commands.running import ValidateChoices, compare_, validate
+    from snnc.commands.screen import Pipe, Screen
     from snnc.commands.showing import doctor, inspect, passes, target, targets
 
 _HOME = {
+    "converting": ("Written", "convert"),
+    "executing": ("RunChoices", "run"),
+    "exporting": ("ExportChoices", "export"),
     "learn": ("ExplainChoices", "explain", "rules"),
-    "making": ("Choices", "check", "compile_", "init"),
-    "running": ("RunChoices", "ValidateChoices", "compare_", "run", "validate"),
-    "screen": ("Screen",),
+    "making": ("Choices", "ConvertChoices", "check", "compile_", "init"),
+    "running": ("ValidateChoices", "compare_", "validate"),
+    "screen": ("Pipe", "Screen"),
     "showing": ("doctor", "inspect", "passes", "target", "targets"),
 }
 
 __all__ = [
     "Choices",
+    "ConvertChoices",
     "ExplainChoices",
+    "ExportChoices",
+    "Pipe",
     "RunChoices",
     "Screen",
     "ValidateChoices",
+    "Written",
     "check",
     "compare_",
     "compile_",
+    "convert",
     "doctor",
     "explain",
+    "export",
     "init",
     "inspect",
     "passes",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from snnc import artifacts
+from snnc.accounts import tables_json, weights_by_layer
 from snnc.backend import Registry, discover
 from snnc.commands.screen import Screen, save
 from snnc.config import NAME, Config, load_config, template
@@ -131,11 +132,11 @@ def page_data(compilation: Compilation, done: Validated) -> html.PageData:
         title=f"{compilation.source.name}: float against integers",
         evidence=done.evidence,
         utilization={name: b.program.utilization for name, b in builds.items()},
-        tables={name: artifacts.tables_json(b.program) for name, b in builds.items()},
+        tables={name: tables_json(b.program) for name, b in builds.items()},
         notes={name: b.quantized.notes for name, b in builds.items()},
         traces=done.traces,
         scales={name: b.quantized.scales for name, b in builds.items()},
-        weights=artifacts.weights_by_layer(compilation.graph, fixed),
+        weights=weights_by_layer(compilation.graph, fixed),
         thresholds={node.name: np.asarray(node.threshold) for node in compilation.graph.neurons},
         config=compilation.config.as_dict(),
         versions=artifacts.versions(),

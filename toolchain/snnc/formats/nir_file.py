@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
-import numpy as np
-
 from snnc.errors import GraphError, InputError, UnsupportedError, Violation
 from snnc.formats.nir_file_layers import LAYERS, RANKS, Shape, integers, layer, numbers
 from snnc.formats.nir_file_loops import recurrent
@@ -43,9 +41,7 @@ def read(data: bytes | Path, meaning: Meaning, encoding: Encoding = "spikes", na
     where = str(data) if isinstance(data, Path) else name
     tree = read_tree(read_content(data) if isinstance(data, Path) else data, where)
     try:
-        # Numbers beyond float64 become infinite, which the graph refuses by name.
-        with np.errstate(all="ignore"):
-            return _graph(_checked(tree, where), meaning, encoding, where)
+        return _graph(_checked(tree, where), meaning, encoding, where)
     except (GraphError, InputError, UnsupportedError) as error:
         if error.message.startswith(where):
             raise
