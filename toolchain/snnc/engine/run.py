@@ -13,7 +13,6 @@ import numpy.typing as npt
 from snnc.engine import dense
 from snnc.engine.given import check_forced, check_input
 from snnc.engine.plan import Plan
-from snnc.engine.planner import plan as work_out
 from snnc.errors import ConfigError, UnsupportedError, unknown
 from snnc.ir import FixedGraph
 from snnc.trace import Probes, Trace
@@ -33,6 +32,8 @@ def planned(network: Plan | FixedGraph) -> Plan:
     if isinstance(network, Plan):
         return network
     if network not in _plans:
+        from snnc.engine.planner import plan as work_out  # who runs a stored plan starts sooner without it
+
         _plans[network] = work_out(network)
     return _plans[network]
 
