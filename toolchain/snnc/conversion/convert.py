@@ -144,8 +144,8 @@ class _Draft:
         start = threshold / 2 if self.options.v_init == "half" else np.zeros(())
         bias = self.scales.shift * gain if name == self.scales.last else np.zeros(())
         return Neuron(
-            name, shape, decay_v=np.asarray(self.options.keep), gain_u=gain, threshold=threshold, v_init=start, bias=bias,
-            reset_v="subtract",
+            name, shape, decay_v=np.asarray(self.options.keep), gain_u=gain, threshold=threshold, v_init=start,
+            bias=bias, reset_v="subtract",
         )  # fmt: skip
 
 
