@@ -170,6 +170,15 @@ def test_a_bias_counts_in_the_unit(bias: int, shift: int) -> None:
     assert equal(graph, plan(graph))
 
 
+def test_a_bias_that_meets_zeros_counts_for_nothing() -> None:
+    graph = net(
+        [Input("in", (2,)), Affine("a", weight=fixed([[3, 2], [1, 1]], 9, -2), bias=fixed([0, 5], 9, 0)),
+         Affine("b", weight=fixed([[4, 0]], 9, -1)), lif("n", (1,))], ("in", "a"), ("a", "b"), ("b", "n"),
+    )  # fmt: skip
+    assert of(plan(graph), "n").shift == 3
+    assert equal(graph, plan(graph))
+
+
 def test_sums_that_lose_bits_stay_a_chain_and_those_that_lose_none_do_not() -> None:
     lossy, exact = two_units(1, 0), two_units(-1, 0)
     assert [len(of(plan(graph), "n").chains) for graph in (lossy, exact)] == [1, 0]
@@ -249,6 +258,7 @@ def test_windows_are_as_small_as_is_proven(name: str) -> None:
 
 def test_a_state_that_leaves_its_width_is_refused_outside_the_logical_steps_too() -> None:
     graph = layered({"a": 3, "b": 4}, current_overflow="refuse", state_bits=5)
+    graph = graph.replace_node(Affine("w", weight=fixed(np.full((3, 4), 9))))
     x = np.ones((1, 1, 4), dtype=np.int8)
     with pytest.raises(FormatError, match="left 5 bits"):
         execute(graph, x)

@@ -48,6 +48,8 @@ def unit_of(terms: Sequence[Term], split: bool) -> int:
         own = term.shift
         if isinstance(term.map, Table) and term.source.startswith("/"):
             low = int(np.bitwise_or.reduce(term.map.value))
+            if not low:  # the bias meets weights of zero only
+                continue
             own += (low & -low).bit_length() - 1
         found.append(own)
     return min(found, default=0)
