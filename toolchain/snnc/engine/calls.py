@@ -251,7 +251,10 @@ def _address(values: Array) -> int:
 
 def _narrowed(p: Population, values: Array, dtype: type[Any]) -> Array:
     """Integers of another width; spikes that do not fit are no spikes."""
-    narrow = values.astype(dtype)
-    if dtype is np.int8 and not np.array_equal(narrow, values):
-        raise TraceError(f"{p.name}: a spike is none of -1, 0 and 1")
-    return narrow
+    if dtype is np.int8:
+        low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+        if low < -1 or high > 1:
+            raise TraceError(f"{p.name}: a spike is none of -1, 0 and 1")
+        if values.itemsize == 1:
+            return values.view(np.int8)
+    return values.astype(dtype)
