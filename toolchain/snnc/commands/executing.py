@@ -120,9 +120,9 @@ def _print(screen: Screen, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         screen.json(result)
         return
-    from snnc.report import text
+    from snnc.report.tables import run_table
 
-    screen.show(text.run_table(result))
+    screen.show(run_table(result))
 
 
 def _engine(folder: Path, what: RunChoices, probes: Probes) -> tuple[Folder, str, Runner]:

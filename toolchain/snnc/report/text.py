@@ -2,56 +2,42 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from snnc.comparison import Comparison, Tally
 from snnc.evidence import Evidence
-from snnc.plain import percent
 from snnc.quantize.base import Note
 from snnc.report import words
+from snnc.report.tables import cell, render, run_table, simple_table
 
-STYLES = {"pass": "green", "ok": "green", "FAIL": "bold red", "missing": "yellow", "broken": "bold red"}
-
-
-def simple_table(headers: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", numbers: str = "") -> Table:
-    """A table of plain cells.
-
-    Args:
-        headers: one per column.
-        rows: cells; anything but text is turned into it.
-        title: above the table.
-        numbers: one character per column, ``r`` for right-aligned; empty for none.
-    """
-    head = Text(title, style="bold") if title else None
-    table = Table(box=box.SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, collapse_padding=True)
-    for index, header in enumerate(headers):
-        right = index < len(numbers) and numbers[index] == "r"
-        table.add_column(Text(header), justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    return table
-
-
-def _cell(value: object) -> Text:
-    text = "" if value is None else str(value)
-    last = text.rsplit(" ", 1)[-1]
-    return Text(text, style=STYLES.get(text, STYLES.get(last, "")))
-
-
-def render(*parts: RenderableType, width: int = 120) -> str:
-    """Renderables as plain text, for files and tests."""
-    stream = io.StringIO()
-    console = Console(file=stream, width=width, color_system=None, force_terminal=False, legacy_windows=False)
-    for part in parts:
-        console.print(part)
-    return stream.getvalue()
+__all__ = [
+    "accuracy_table",
+    "bound",
+    "budget_table",
+    "check_parts",
+    "comparison_table",
+    "compile_parts",
+    "evidence_parts",
+    "inspect_parts",
+    "ladder_table",
+    "layer_table",
+    "note_summary",
+    "note_table",
+    "own_table",
+    "register_parts",
+    "render",
+    "run_table",
+    "shape",
+    "simple_table",
+    "target_parts",
+    "utilization_table",
+    "verdict_line",
+]
 
 
 def accuracy_table(evidence: Evidence) -> Table:
@@ -181,26 +167,13 @@ def _tally(tally: Tally) -> tuple[str, str, str, str]:
     return f"{tally.compared:,}", f"{tally.differing:,}", first, "differs" if tally.differing else "equal"
 
 
-def run_table(result: Mapping[str, Any]) -> Table:
-    """What ``snnc run`` counted.
-
-    Args:
-        result: backend, target, samples, steps, spikes and rates by population, accuracy or None.
-    """
-    title = f"{result['backend']} / {result['target']}: {result['samples']:,} samples of {result['steps']:,} steps"
-    if result.get("accuracy") is not None:
-        title += f", accuracy {percent(result['accuracy'])}"
-    rows = [(name, f"{count:,}", words.number(result["rates"][name], 3)) for name, count in result["spikes"].items()]
-    return simple_table(("population", "spikes", "spikes per neuron and step"), rows, title, "lrr")
-
-
 def check_parts(report: Mapping[str, Any]) -> list[RenderableType]:
     """What ``snnc check`` found: one verdict per target, and every broken rule."""
     parts: list[RenderableType] = []
     nodes = [(n["name"], n["type"], shape(n["shape"])) for n in report["nodes"]]
     parts.append(simple_table(("node", "type", "shape"), nodes, str(report["model"])))
     for target, found in report["targets"].items():
-        parts.append(Text.assemble(f"{target}: ", _cell("ok" if found["ok"] else "FAIL")))
+        parts.append(Text.assemble(f"{target}: ", cell("ok" if found["ok"] else "FAIL")))
         if not found["ok"]:
             keys = ("node", "quantity", "found", "allowed", "fix")
             rows = [tuple(v[key] for key in keys) for v in found["violations"]]
