@@ -11,6 +11,8 @@ import pytest
 
 from snnc.backend import Program, Registry, discover
 from snnc.config import Config
+from snnc.engine import planner
+from snnc.engine import run as engine
 from snnc.errors import InputError, NotEquivalentError, PassError, UnsupportedError
 from snnc.evidence import Budget
 from snnc.ir import Affine, Edge, Fixed, Graph, Input, Neuron, Readout
@@ -136,6 +138,32 @@ def test_one_wrong_number_fails_rung_5_and_is_located(change: Any, where: str) -
     assert rung.differing == 1
     assert where in rung.detail
     assert not evidence.passed
+
+
+def engine_that(change: Any) -> Any:
+    """The engine of a network's integers, with a change of every trace."""
+    build = compile_source(source(), Config(), discover()).builds[0]
+    plan = planner.plan(build.quantized.graph)
+
+    def run(given: Any, probes: Probes, forced: Any) -> Trace:
+        trace = engine.execute(plan, given, probes, forced=forced)
+        values = {name: array.copy() for name, array in trace.spikes.items()}
+        states = {key: array.copy() for key, array in trace.states.items()}
+        change(values, states)
+        return Trace("engine", trace.target, values, states)
+
+    return Candidate("fixed", build.program, reference, build.quantized.scales, None, run)
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"), [(flip_spike, False), (bend_state, False), (lambda _values, _states: None, True)]
+)
+def test_an_engine_that_lies_fails_rung_4(change: Any, passes: bool) -> None:
+    done = validate(graph(), [engine_that(change)], source().samples, reference, budget=Budget())
+    (rung,) = (rung for rung in done.evidence.rungs if rung.rung == 4)
+    assert (rung.left, rung.right) == ("reference", "engine")
+    assert rung.passed is passes
+    assert rung.differing == (0 if passes else 2), "the free run and the driven one"
 
 
 def test_an_honest_back_end_passes() -> None:
