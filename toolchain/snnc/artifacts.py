@@ -18,7 +18,9 @@ from snnc.accounts import overflows_json, registers_json, tables_json
 from snnc.backend import Backend, Exporter, Program, Registry
 from snnc.engine import files as plan_files
 from snnc.engine import planner
+from snnc.engine.accumulators import accumulators
 from snnc.engine.choice import REFERENCE, path
+from snnc.engine.plan import Plan
 from snnc.engine.run import execute
 from snnc.errors import InputError, IntegrityError, SnncError, UnsupportedError
 from snnc.evidence import Rung
@@ -67,7 +69,8 @@ def build_files(build: Build) -> dict[str, bytes]:
         SnncError: the back end gives a file a name that is taken or no plain name.
     """
     target = build.target.name
-    account = {
+    plan = planned(build.quantized.graph)
+    account: dict[str, Any] = {
         "target": target,
         "backend": build.backend.name,
         "scales": {name: _array_json(scale) for name, scale in sorted(build.quantized.scales.items())},
@@ -78,9 +81,11 @@ def build_files(build: Build) -> dict[str, bytes]:
         "tables": tables_json(build.program),
         "passes": [asdict(entry) for entry in build.history],
     }
+    if plan is not None:
+        account["accumulators"] = [asdict(row) for row in accumulators(plan)]
     own = {
         FIXED_FILE: onnx_file.write(build.quantized.graph),
-        **plan_file(build.quantized.graph),
+        **({} if plan is None else {PLAN_FILE: plan_files.write(plan)}),
         "program.npz": npz_bytes(dict(build.program.payload)),
         "quantization.json": json_bytes(account),
     }
@@ -91,12 +96,12 @@ def build_files(build: Build) -> dict[str, bytes]:
     return {place(target, name): content for name, content in {**own, **added}.items()}
 
 
-def plan_file(graph: FixedGraph) -> dict[str, bytes]:
-    """The engine's plan, or nothing where the engine does not execute the graph."""
+def planned(graph: FixedGraph) -> Plan | None:
+    """The engine's plan, or None where the engine does not execute the graph."""
     try:
-        return {PLAN_FILE: plan_files.write(planner.plan(graph))}
+        return planner.plan(graph)
     except UnsupportedError:
-        return {}
+        return None
 
 
 def files(compilation: Compilation) -> dict[str, bytes]:

@@ -185,6 +185,7 @@ def run(
     ] = "emulator",
     engine: EngineOption = "auto",
     threads: ThreadsOption = 1,
+    accumulators: Annotated[bool, typer.Option("--accumulators", help="show the largest sum of every layer")] = False,
     json: JsonOption = False,
 ) -> None:
     """Run a compiled folder in the engine, or on a back end."""
@@ -192,7 +193,9 @@ def run(
         lambda screen: commands.run(
             screen,
             folder,
-            commands.RunChoices(data, backend, target, output, states, samples, executor, engine, threads),
+            commands.RunChoices(
+                data, backend, target, output, states, samples, executor, engine, threads, accumulators
+            ),
             json,
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ import numpy.typing as npt
 from snnc.commands.screen import Screen, save
 from snnc.engine import files as plan_files
 from snnc.engine import run as engine_run
+from snnc.engine.accumulators import accumulators
 from snnc.engine.choice import REFERENCE, check_choice, path
+from snnc.engine.plan import Plan
 from snnc.errors import InputError, unknown
 from snnc.folder import GENERIC, PLAN_FILE, Folder, place, read_folder
 from snnc.metrics import accuracy
@@ -41,9 +43,12 @@ class RunChoices:
     executor: str = EMULATOR
     engine: str = "auto"
     threads: int = 1
+    accumulators: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self.engine)
+        if self.accumulators and self.runs_on != ENGINE:
+            raise InputError(f"--accumulators reports on the engine's sums; {self.runs_on} has none")
         if self.backend != ENGINE and self.engine != "auto":
             raise InputError(f"--engine {self.engine} chooses how the engine runs; leave --backend {self.backend} out")
 
@@ -93,7 +98,13 @@ def run(screen: Screen, folder: Path, what: RunChoices, as_json: bool) -> int:
     """Runs a compiled folder and prints what came out."""
     probes = Probes(states="all" if what.states else ())
     engine = what.runs_on == ENGINE
-    compiled, target, runner = _engine(folder, what, probes) if engine else _backend(folder, what, probes)
+    worst: dict[str, list[int]] = {}
+    plan = None
+    if engine:
+        compiled, target, plan = _planned(folder, what)
+        runner = _kernels(plan, what, probes, worst)
+    else:
+        compiled, target, runner = _backend(folder, what, probes)
     facts = compiled.manifest["input"]
     samples = read_samples(what.data, tuple(int(n) for n in facts["shape"]), str(facts["encoding"])).head(what.samples)
     output = compiled.manifest["output"]
@@ -107,7 +118,10 @@ def run(screen: Screen, folder: Path, what: RunChoices, as_json: bool) -> int:
     if what.output is not None:
         trace = join(tally.parts)
         save(what.output, lambda path: write_trace(path, trace, batched=samples.batched))
-    _print(screen, tally.result(what.runs_on, target, samples.labels), as_json)
+    result = tally.result(what.runs_on, target, samples.labels)
+    if plan is not None and what.accumulators:
+        result["accumulators"] = [asdict(row) for row in accumulators(plan, worst)]
+    _print(screen, result, as_json)
     return 0
 
 
@@ -120,13 +134,15 @@ def _print(screen: Screen, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         screen.json(result)
         return
-    from snnc.report.tables import run_table
+    from snnc.report.tables import accumulator_table, run_table
 
     screen.show(run_table(result))
+    if "accumulators" in result:
+        screen.show(accumulator_table(result["accumulators"]))
 
 
-def _engine(folder: Path, what: RunChoices, probes: Probes) -> tuple[Folder, str, Runner]:
-    """The plan of the folder, in kernels or in NumPy."""
+def _planned(folder: Path, what: RunChoices) -> tuple[Folder, str, Plan]:
+    """The plan that was stored while compiling."""
     if what.executor != EMULATOR:
         raise InputError(f"--executor {what.executor} belongs to a back end; name it with --backend")
     compiled = read_folder(folder)
@@ -136,12 +152,20 @@ def _engine(folder: Path, what: RunChoices, probes: Probes) -> tuple[Folder, str
     name = place(target, PLAN_FILE)
     if name not in compiled.files:
         raise InputError(f"{folder} has no {name}: the engine does not execute this target; use --engine reference")
-    plan = plan_files.read(compiled[name])
-    return (
-        compiled,
-        target,
-        lambda spikes: engine_run.execute(plan, spikes, probes, engine=path(what.engine), threads=what.threads),
-    )
+    return compiled, target, plan_files.read(compiled[name])
+
+
+def _kernels(plan: Plan, what: RunChoices, probes: Probes, worst: dict[str, list[int]]) -> Runner:
+    """Runs the plan; ``worst`` grows over chunks if accumulators are asked for."""
+
+    def run_chunk(spikes: npt.NDArray[Any]) -> Trace:
+        seen: dict[str, list[int]] | None = {} if what.accumulators else None
+        found = engine_run.execute(plan, spikes, probes, engine=path(what.engine), threads=what.threads, worst=seen)
+        for name, values in (seen or {}).items():
+            worst[name] = [max(pair) for pair in zip(values, worst.get(name, values), strict=True)]
+        return found
+
+    return run_chunk
 
 
 def _backend(folder: Path, what: RunChoices, probes: Probes) -> tuple[Folder, str, Runner]:

@@ -45,6 +45,7 @@ def inspect(screen: Screen, folder: Path, as_json: bool) -> int:
             "nodes": nodes,
             "registers": account.get("registers", []),
             "overflows": account.get("overflows", {}),
+            "accumulators": account.get("accumulators", []),
             "utilization": account["utilization"],
             "tables": account.get("tables", {}),
             "notes": account["notes"],

@@ -62,3 +62,19 @@ def run_table(result: Mapping[str, Any]) -> Table:
         title += f", accuracy {percent(result['accuracy'])}"
     rows = [(name, f"{count:,}", f"{result['rates'][name]:.3g}") for name, count in result["spikes"].items()]
     return simple_table(("population", "spikes", "spikes per neuron and step"), rows, title, "lrr")
+
+
+def accumulator_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What the weights prove about every layer's sums, the engine's width that follows, and what a run saw.
+
+    Args:
+        rows: fields of :class:`snnc.engine.accumulators.Row`.
+    """
+    headers = ("layer", "accumulator", "lowest", "highest", "any order", "bits", "seen")
+    keys = ("low", "high", "peak", "width", "worst")
+    lines = [(row["layer"], row["receptor"], *(_count(row[key]) for key in keys)) for row in rows]
+    return simple_table(headers, lines, "What sums of weights can reach, and how wide the engine adds them", "llrrrrr")
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"

@@ -13,7 +13,7 @@ from snnc.comparison import Comparison, Tally
 from snnc.evidence import Evidence
 from snnc.quantize.base import Note
 from snnc.report import words
-from snnc.report.tables import cell, render, run_table, simple_table
+from snnc.report.tables import accumulator_table, cell, render, run_table, simple_table
 
 __all__ = [
     "accuracy_table",
@@ -198,6 +198,8 @@ def inspect_parts(report: Mapping[str, Any]) -> list[RenderableType]:
             parts.append(utilization_table(used))
         parts += [own_table(title, t["columns"], t["rows"]) for title, t in found.get("tables", {}).items()]
         parts += register_parts(found.get("registers", ()), found.get("overflows", {}))
+        if found.get("accumulators"):
+            parts.append(accumulator_table(found["accumulators"]))
         changed = [n for n in found.get("notes", ()) if n["clipped"] or n["zeroed"] or n["rounded"]]
         keys = ("node", "quantity", "format", "count", "clipped", "zeroed", "rounded")
         lines = [(*(n[key] for key in keys), words.number(n["worst"], 3)) for n in changed]
