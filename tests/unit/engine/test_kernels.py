@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from kernel_brute import LOIHI, Brute, neurons, plan, source
 from kernel_checks import FOUND, difference, field, spikes, weights
 from snnc.engine import library, native
+from snnc.engine.layout import CONV8, WAY
 from snnc.engine.plan import Convolution, Dense, Plan, Sparse, Way
 from snnc.ir import Conventions
 
@@ -176,6 +178,42 @@ def test_a_convolution(case: int, kind: str) -> None:
     p = plan(PLAIN, source(n_in), neurons(n_out, (Way(0, 0, 0, op),), [n_in], {"threshold": 60000}, shift=4))
     for density in (0.05, 1.0):
         assert not difference(p, {0: spikes(rng, 2, 2, n_in, density, signed=density < 1)}, 2)
+
+
+GATHERED = [
+    ((32, 4, 5), 16, (3, 3), (1, 1), (1, 1), (1, 1)),
+    ((33, 3, 4), 10, (3, 2), (2, 1), (1, 0), (1, 1)),
+    ((40, 3, 3), 70, (3, 3), (1, 2), (1, 1), (1, 1)),
+    ((36, 1, 3), 136, (1, 3), (1, 1), (0, 1), (1, 1)),
+    ((300, 1, 2), 24, (2, 2), (1, 1), (1, 1), (1, 1)),
+    ((32, 5, 5), 8, (2, 2), (2, 2), (2, 1), (2, 2)),
+]
+
+
+@pytest.mark.parametrize("case", range(len(GATHERED)))
+@pytest.mark.parametrize("kind", ["random", "-128", "bytes"])
+def test_a_convolution_of_many_channels(case: int, kind: str) -> None:
+    """Channel-last input: events of a position are summed in registers, 255 at a time where sums may be large."""
+    given, outs, kernel, stride, padding, dilation = GATHERED[case]
+    rng = np.random.default_rng(case)
+    size = made(given, kernel, stride, padding, dilation)
+    n_in, n_out = int(np.prod(given)), outs * size[0] * size[1]
+    place = np.arange(n_in).reshape(given[0], -1).T.reshape(-1)
+    weight = weights(rng, kind, (outs, given[0], *kernel)) if kind != "bytes" else rng.integers(
+        -10, 246, (outs, given[0], *kernel)
+    ).astype(np.int16)  # fmt: skip
+    op = Convolution(weight, place, given, (outs, *size), stride, padding, dilation)
+    p = plan(PLAIN, source(n_in), neurons(n_out, (Way(0, 0, 0, op),), [n_in], {"threshold": 60000}, shift=2))
+    assert way_kind(p) == CONV8
+    for density in (0.1, 1.0):
+        assert not difference(p, {0: spikes(rng, 1, 2, n_in, density, signed=density < 1)}, 2)
+    moved = replace(op, place=np.roll(place, 1))
+    q = plan(PLAIN, source(n_in), neurons(n_out, (Way(0, 0, 0, moved),), [n_in], {"threshold": 60000}, shift=2))
+    assert way_kind(q) != CONV8
+
+
+def way_kind(p: Plan) -> int:
+    return int(native.prepare(p).pack.arrays["ways"][0, WAY.index("kind")])
 
 
 def test_several_ways_into_one_population() -> None:

@@ -15,6 +15,7 @@ POPULATION: Final = (
 WAY: Final = (
     "kind", "source", "delay", "receptor", "n_in", "numbers", "offset", "limit", "data", "index", "start", "from",
     "table", "delta", "frame", "chunk", "bits", "made_h", "made_w", "made_c", "padded_c", "stride", "origin", "fan",
+    "channels",
 )  # fmt: skip
 PORT: Final = (
     "run", "given", "given_sample", "given_step", "forced", "forced_sample", "forced_step", "out", "state0", "state1",
@@ -33,7 +34,7 @@ POPULATION_ARRAYS: Final = (
 WAY_ARRAYS: Final = ("data", "index", "start", "table", "delta", "fan")
 
 GIVEN, EULER, CLOSED, CONSTANT = range(4)
-DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR = range(6)
+DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8 = range(7)
 OVERFLOWS: Final = {
     "saturate": 0, "saturate_symmetric": 1, "wrap": 2, "wrap_once": 3, "refuse": 4, None: 5,
 }  # fmt: skip

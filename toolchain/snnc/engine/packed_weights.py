@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.engine.layout import CONV16, DENSE8, DENSE16, DENSE32, SPARSE32, VECTOR
+from snnc.engine.layout import CONV8, CONV16, DENSE8, DENSE16, DENSE32, SPARSE32, VECTOR
 from snnc.engine.plan import Convolution, Dense, Sparse
 from snnc.errors import UnsupportedError
 from snnc.ir import IntArray
@@ -19,6 +19,7 @@ INT16, INT32 = 32767, (1 << 31) - 1
 TILE_BYTES = 1 << 19
 """Weights of one tile stay in the second-level cache."""
 WIDEST = 512
+MANY_CHANNELS = 32
 FEW_CHANNELS = 16
 """Up to here all stride phases get equally many rows: zeros cost less than branches that cannot be predicted."""
 
@@ -57,10 +58,9 @@ def dense(op: Dense, kind: int, tile: int) -> Packed:
     rows = np.zeros((tiles * tile, op.weight.shape[1]), dtype=np.int32)
     rows[: op.weight.shape[0]] = op.weight.astype(np.int32) - offset
     rows = rows.reshape(tiles, tile, -1).transpose(0, 2, 1)
-    word = np.int16 if kind == DENSE8 else np.int32
-    parts = [_words(part, half, bits, word) for part in np.split(rows, _blocks(tile, 64 if bits == 8 else 32), axis=2)]
+    data = _interleaved(rows, bits)
     limit = (INT16 if kind == DENSE8 else INT32) // max(1, -low, high)
-    return {"kind": kind, "offset": offset, "limit": limit}, {"data": np.concatenate(parts, axis=2)}
+    return {"kind": kind, "offset": offset, "limit": limit}, {"data": data}
 
 
 def _blocks(width: int, block: int) -> list[int]:
@@ -75,9 +75,16 @@ def _blocks(width: int, block: int) -> list[int]:
     return cuts[:-1]
 
 
-def _words(part: Array, half: int, bits: int, word: type[Any]) -> Array:
-    lower, upper = np.split(part.astype(np.int64), 2, axis=2)
-    return np.asarray((upper << bits) | (lower + half), dtype=np.int64).astype(word)
+def _interleaved(rows: Array, bits: int) -> Array:
+    """Rows along the last axis as words of two weights each, block by block."""
+    word = np.int16 if bits == 8 else np.int32
+    cuts = _blocks(rows.shape[-1], 64 if bits == 8 else 32)
+    return np.concatenate([_words(part, bits).astype(word) for part in np.split(rows, cuts, axis=-1)], axis=-1)
+
+
+def _words(part: Array, bits: int) -> Array:
+    lower, upper = np.split(part.astype(np.int64), 2, axis=-1)
+    return np.asarray((upper << bits) | (lower + (1 << (bits - 1))), dtype=np.int64)
 
 
 def _int32(values: Array) -> Array:
@@ -136,9 +143,11 @@ def conv(op: Convolution, bits: int) -> Packed:
     The neuron at (y, x) reaches the outputs ``(y + padding - ky) / stride`` of those ky alone that leave no remainder,
     so kernels are split by remainder; margins of the frame take what falls outside.
     """
-    outs = op.weight.shape[0]
+    outs, many = op.weight.shape[0], _gathered(op)
+    low, high = span(op.weight)
+    offset = 0 if low >= -128 and high < 128 else low + 128
     kernel = _filled(op.weight, op.dilation)
-    padded = -(-outs // 8) * 8
+    padded = -(-outs // 16) * 16 if many else -(-outs // 8) * 8
     margin = tuple(-(-k // s) - 1 for k, s in zip(kernel.shape[2:], op.stride, strict=True))
     size = tuple(
         max((n - 1 + p) // s + 1 + m, o + m)
@@ -146,16 +155,29 @@ def conv(op: Convolution, bits: int) -> Packed:
     )
     chunk = 8 if op.groups > 1 else next(k for k in (32, 16, 8) if padded % k == 0)
     geometry = (size[1], margin, padded)
-    taps, weight, delta = _taps(op, kernel, geometry)
+    taps, weight, delta = _taps(op, kernel, geometry, offset if many else None)
     table = np.zeros((op.place.size, 6), dtype=np.int32)
     table[op.place >= 0] = taps.reshape(-1, 6)[op.place[op.place >= 0]]
+    fan = np.ascontiguousarray(table[:, 5])
     scalars = {
-        "kind": CONV16, "bits": bits, "chunk": chunk, "frame": size[0] * size[1] * padded + 64, "made_h": op.made[1],
-        "made_w": op.made[2], "made_c": outs, "padded_c": padded, "stride": size[1] * padded,
+        "kind": CONV8 if many else CONV16, "offset": offset, "limit": INT16 // max(1, -low, high),
+        "channels": op.given[0], "bits": bits, "chunk": chunk, "frame": size[0] * size[1] * padded + 64,
+        "made_h": op.made[1], "made_w": op.made[2], "made_c": outs, "padded_c": padded, "stride": size[1] * padded,
         "origin": (margin[0] * size[1] + margin[1]) * padded,
     }  # fmt: skip
-    fan = np.ascontiguousarray(table[:, 5])
+    table = np.ascontiguousarray(table[:: op.given[0]]) if many else table
     return scalars, {"table": table, "data": weight, "delta": delta, "fan": fan}
+
+
+def _gathered(op: Convolution) -> bool:
+    """True if the events of a position can be summed in registers: many channels, bytes, neighbours in order."""
+    channels, height, width = op.given
+    low, high = span(op.weight)
+    if op.groups > 1 or channels < MANY_CHANNELS or high - low > 255 or op.place.size % channels:
+        return False
+    place = op.place.reshape(-1, channels)
+    known = bool(np.all((place[:, 0] >= 0) & (place[:, 0] < height * width)))
+    return known and bool(np.all(place == place[:, :1] + np.arange(channels) * (height * width)))
 
 
 def _filled(weight: Array, dilation: tuple[int, int]) -> Array:
@@ -172,8 +194,17 @@ def _reached(given: int, made: int, kernel: int, stride: int, padding: int, dila
     return np.asarray(((up % stride == 0) & (up >= 0) & (up < made * stride)).sum(axis=1))
 
 
-def _taps(op: Convolution, kernel: Array, geometry: tuple[int, tuple[int, ...], int]) -> tuple[Array, Array, Array]:
-    """For each position of the input where its rows lie; all weights; distances between rows."""
+def _taps(
+    op: Convolution, kernel: Array, geometry: tuple[int, tuple[int, ...], int], offset: int | None
+) -> tuple[Array, Array, Array]:
+    """For each neuron of the input where its rows lie; all weights; distances between rows.
+
+    Args:
+        op: the convolution.
+        kernel: its weights with zeros between dilated ones.
+        geometry: width of the frame, margins, channels of the frame.
+        offset: what is taken from each weight of interleaved rows; None for rows of 16-bit weights.
+    """
     wide, margin, padded = geometry
     per_out, per_in = op.weight.shape[0] // op.groups, op.weight.shape[1]
     c, y, x = np.indices(op.given)
@@ -198,10 +229,11 @@ def _taps(op: Convolution, kernel: Array, geometry: tuple[int, tuple[int, ...], 
         group = c[here] // per_in * per_out if op.groups > 1 else 0
         start = (at[0] * wide + at[1] - (across - 1)) * padded + group
         each = packed.shape[1] * run
-        for k, value in enumerate((start, used + c[here] * each, packed.shape[1] if across else 0, run, rows_before)):
+        first = used if offset is not None else used + c[here] * each
+        for k, value in enumerate((start, first, packed.shape[1] if across else 0, run, rows_before)):
             taps[here, k] = value
         taps[here, 5] = (fan[0][y[here]] * fan[1][x[here]]) * per_out
-        weights.append(packed.reshape(-1))
+        weights.append((packed if offset is None else _interleaved(packed - np.int16(offset), 8)).reshape(-1))
         deltas.append(delta)
         used, rows_before = used + packed.size, rows_before + delta.size
     return taps, np.concatenate([*weights, np.zeros(64, np.int16)]), np.concatenate([*deltas, [0]]).astype(np.int32)

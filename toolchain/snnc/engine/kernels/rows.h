@@ -45,6 +45,7 @@ typedef VECTOR_OF(int32_t, 16) w16;
 #if defined(__AVX512BW__)
 ROWS(rows8_8, h64, int16_t, 8, 64)
 ROWS(rows8_4, h64, int16_t, 4, 64)
+ROWS(rows8_3, h64, int16_t, 3, 64)
 ROWS(rows8_2, h64, int16_t, 2, 64)
 ROWS(rows8_1, h64, int16_t, 1, 64)
 ROWS(rows8_32, h32, int16_t, 1, 32)
@@ -81,6 +82,11 @@ ROWS(rows8_16, h16, int16_t, 1, 16)
 #else
 #define WIDE4(P)
 #endif
+#if WIDEST >= 4
+#define WIDE3(P) for (; bytes >= 192; bytes -= 192, w += 192, acc += 192 / P) STEP(P, 3);
+#else
+#define WIDE3(P)
+#endif
 #if WIDEST >= 2
 #define WIDE2(P) for (; bytes >= 128; bytes -= 128, w += 128, acc += 128 / P) STEP(P, 2);
 #else
@@ -90,12 +96,12 @@ ROWS(rows8_16, h16, int16_t, 1, 16)
 #define NAME_2(K) rows16_##K
 #define STEP(P, K) NAME_##P(K)(w, stride, index, n, acc, offset, minus)
 
-/* acc[0 .. bytes) += (or -=) the rows of n events; the true sums must fit 16 bits. */
-INLINE void rows8_sign(const int8_t *w, int64_t stride, const uint32_t *index, int64_t n, int16_t *acc, int64_t offset,
-                       const int minus) {
-  int64_t bytes = stride;
+/* acc[0 .. bytes) += (or -=) the first bytes of the rows of n events; the true sums must fit 16 bits. */
+INLINE void rows8_sign(const int8_t *w, int64_t stride, int64_t bytes, const uint32_t *index, int64_t n, int16_t *acc,
+                       int64_t offset, const int minus) {
   WIDE8(1)
   WIDE4(1)
+  WIDE3(1)
   WIDE2(1)
   for (; bytes >= 64; bytes -= 64, w += 64, acc += 64) STEP(1, 1);
   if (bytes >= 32) {
@@ -104,12 +110,12 @@ INLINE void rows8_sign(const int8_t *w, int64_t stride, const uint32_t *index, i
   }
   if (bytes >= 16) STEP(1, 16);
 }
-static void rows8(const int8_t *w, int64_t stride, const uint32_t *index, int64_t n, int16_t *acc, int64_t offset,
-                  int minus) {
+APART void rows8(const int8_t *w, int64_t stride, int64_t bytes, const uint32_t *index, int64_t n, int16_t *acc,
+                 int64_t offset, int minus) {
   if (minus)
-    rows8_sign(w, stride, index, n, acc, offset, 1);
+    rows8_sign(w, stride, bytes, index, n, acc, offset, 1);
   else
-    rows8_sign(w, stride, index, n, acc, offset, 0);
+    rows8_sign(w, stride, bytes, index, n, acc, offset, 0);
 }
 
 /* The same for 16-bit weights: stride / 2 neurons, sums that fit 32 bits. */
@@ -122,7 +128,7 @@ INLINE void rows16_sign(const int8_t *w, int64_t stride, const uint32_t *index, 
   for (; bytes >= 64; bytes -= 64, w += 64, acc += 32) STEP(2, 1);
   if (bytes >= 32) STEP(2, 32);
 }
-static void rows16(const int8_t *w, int64_t stride, const uint32_t *index, int64_t n, int32_t *acc, int64_t offset,
+APART void rows16(const int8_t *w, int64_t stride, const uint32_t *index, int64_t n, int32_t *acc, int64_t offset,
                    int minus) {
   if (minus)
     rows16_sign(w, stride, index, n, acc, offset, 1);

@@ -28,15 +28,29 @@ typedef struct {
   int64_t begin, end;   /* samples of this chunk */
 } Run;
 
-/* ---- memory: the same walk measures and hands out */
+/* ---- memory: the same walk measures and hands out; the address sanitizer gets red zones between the pieces */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define RED 256
+#else
+#define RED 0
+#endif
 typedef struct {
   int8_t *base;
   int64_t used;
 } Arena;
 
+#define SLACK 64 /* vectors may be read, and events be written, past an end */
 static void *room(Arena *a, int64_t bytes) {
-  void *p = a->base ? a->base + a->used : 0;
-  a->used += (bytes + 191) / 64 * 64; /* 64 bytes of slack: vectors may be read and events written past an end */
+  int8_t *p = a->base ? a->base + a->used : 0;
+  int64_t size = (bytes + 63) / 64 * 64 + SLACK;
+  a->used += size + RED;
+#if defined(__SANITIZE_ADDRESS__)
+  if (p) {
+    __asan_unpoison_memory_region(p, (size_t)size);
+    __asan_poison_memory_region(p + size, RED);
+  }
+#endif
   return p;
 }
 
@@ -81,7 +95,8 @@ static int64_t lay_out(Run *r, int8_t *base) {
   }
   for (int64_t i = 0; i < c->populations; i++)
     for (int64_t k = r->pops[i].way; k < r->pops[i].way + r->pops[i].ways; k++) {
-      int64_t bytes = r->ways[k].kind == CONV16 && r->ports[i].run ? r->ways[k].frame * r->ways[k].bits / 8 : 0;
+      int64_t conv = r->ways[k].kind == CONV16 || r->ways[k].kind == CONV8;
+      int64_t bytes = conv && r->ports[i].run ? r->ways[k].frame * r->ways[k].bits / 8 : 0;
       void *frame = bytes ? room(&a, bytes) : 0;
       if (!base) continue;
       r->frames[k] = frame;
@@ -238,13 +253,13 @@ static void dense_piece(const Run *r, const Way *w, const uint32_t *index, int64
     return;
   }
   if (bits == 16) {
-    rows8(data, width, index, n, (int16_t *)acc, w->offset, minus);
+    rows8(data, width, width, index, n, (int16_t *)acc, w->offset, minus);
     return;
   }
   for (int64_t e = 0; e < n; e += w->limit) {
     int64_t m = n - e < w->limit ? n - e : w->limit;
     memset(r->part, 0, sizeof(int16_t) * (size_t)width);
-    rows8(data, width, index + e, m, (int16_t *)r->part, w->offset, minus);
+    rows8(data, width, width, index + e, m, (int16_t *)r->part, w->offset, minus);
     add16(acc, bits, (const int16_t *)r->part, width);
   }
 }
@@ -300,6 +315,10 @@ static void add_ways(const Run *r, const Population *p, int64_t sample, int64_t 
     } else if (w->kind == CONV16) {
       taps(w, index, row->plus, r->frames[k], 0);
       if (row->minus) taps(w, index + row->plus, row->minus, r->frames[k], 1);
+      take(w, r->frames[k], acc, p->acc);
+    } else if (w->kind == CONV8) {
+      gather(w, index, row->plus, r->frames[k], 0);
+      if (row->minus) gather(w, index + row->plus, row->minus, r->frames[k], 1);
       take(w, r->frames[k], acc, p->acc);
     } else {
       wide(w, index, row->plus, acc, p->acc, p->n, 1);

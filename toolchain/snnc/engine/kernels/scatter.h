@@ -72,6 +72,38 @@ static void taps(const Way *w, const uint32_t *index, int64_t n, void *frame, in
     taps16_32(taps, weight, delta, index, n, frame, minus);
 }
 
+/* The same for many channels: all events of one position of the input add to the same outputs, so that their rows are
+   summed in registers. Sending neurons are channel-last: a position's are neighbours, and so are its events. */
+static void gather(const Way *w, const uint32_t *index, int64_t n, void *frame, int minus) {
+  enum { SPAN = 512 };
+  int16_t part[SPAN];
+  uint32_t channels = (uint32_t)w->channels;
+  for (int64_t e = 0, next; e < n; e = next) {
+    uint32_t position = index[e] / channels, end = (position + 1) * channels;
+    for (next = e + 1; next < n && index[next] < end;) next++;
+    const Tap *t = AT(const Tap, w->table) + position;
+    const int32_t *delta = AT(const int32_t, w->delta) + t->delta;
+    int64_t stride = (int64_t)t->rows * t->run;
+    const int8_t *weight = AT(const int8_t, w->data) + t->weight - (int64_t)(position * channels) * stride;
+    for (int32_t k = 0; k < t->rows; k++, weight += t->run) {
+      if (w->bits == 16) {
+        rows8(weight, stride, t->run, index + e, next - e, (int16_t *)frame + t->at + delta[k], w->offset, minus);
+        continue;
+      }
+      for (int64_t q = 0; q < t->run; q += SPAN) {
+        int64_t some = t->run - q < SPAN ? t->run - q : SPAN;
+        int32_t *to = (int32_t *)frame + t->at + delta[k] + q;
+        for (int64_t f = e; f < next; f += w->limit) {
+          int64_t m = next - f < w->limit ? next - f : w->limit;
+          memset(part, 0, sizeof(int16_t) * (size_t)some);
+          rows8(weight + q, stride, some, index + f, m, part, w->offset, minus);
+          for (int64_t i = 0; i < some; i++) to[i] += part[i];
+        }
+      }
+    }
+  }
+}
+
 /* Adds the inner part of a frame to the accumulators and clears the frame. */
 #define TAKE(NAME, FRAME, ACC)                                                                                       \
   static void NAME(const Way *w, FRAME *restrict frame, ACC *restrict acc) {                                        \

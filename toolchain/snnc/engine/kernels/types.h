@@ -14,7 +14,7 @@
 #endif
 
 enum { GIVEN, EULER, CLOSED, CONSTANT };                        /* kinds of population */
-enum { DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR };    /* kinds of way */
+enum { DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8 };   /* kinds of way */
 enum { SATURATE, SYMMETRIC, WRAP, WRAP_ONCE, REFUSE, NOTHING }; /* overflow policies */
 enum { TOWARD_ZERO, FLOOR, NEAREST_EVEN };                      /* roundings */
 enum { RESET_TO, SUBTRACT, KEEP };                              /* resets */
@@ -44,7 +44,7 @@ typedef struct {
   int64_t offset, limit; /* dense: what packing took from each weight; events whose sum fits 16 bits */
   int64_t data, index, start;
   int64_t from; /* VECTOR: first device step */
-  int64_t table, delta, frame, chunk, bits, made_h, made_w, made_c, padded_c, stride, origin, fan;
+  int64_t table, delta, frame, chunk, bits, made_h, made_w, made_c, padded_c, stride, origin, fan, channels;
 } Way;
 
 typedef struct {
