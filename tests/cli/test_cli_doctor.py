@@ -63,3 +63,17 @@ def test_capture_imports_no_framework_that_the_model_does_not_use() -> None:
     seen = subprocess.run([sys.executable, "-c", SEEN_BY_CAPTURE], capture_output=True, text=True, check=True).stdout
     assert "torch" in seen
     assert not [name for name in (*FRAMEWORKS, "nir", "onnx", "h5py") if f"'{name}'" in seen]
+
+
+@pytest.mark.parametrize("variable", ["none", "/nowhere/kernels.so"])
+def test_the_engine_without_kernels_is_named_and_still_runs(
+    snnc: Any, compiled: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("SNNC_KERNELS", variable)
+    rows = {row["what"]: row for row in json.loads(snnc("doctor", "--json").out)["checks"]}
+    assert rows["engine"]["found"] == "NumPy"
+    assert "the same bits" in rows["engine"]["say"]
+    assert snnc("run", compiled, "-i", held_out, "--samples", 2).code == 0
+    asked = snnc("run", compiled, "-i", held_out, "--samples", 2, "--engine", "event")
+    assert asked.code == 3
+    assert "no compiled kernels" in asked.err

@@ -13,6 +13,7 @@ from typing import Any
 from snnc.artifacts import PACKAGES, installed, open_folder
 from snnc.backend import discover
 from snnc.commands.screen import Screen
+from snnc.engine import library
 from snnc.ir import Fixed
 from snnc.passes import DEFAULT
 from snnc.report import targets_page, text
@@ -143,6 +144,7 @@ def doctor(screen: Screen, as_json: bool) -> int:
     for backend in registry.backends.values():
         # Optional: a back end may say how its own run time is (what, found, say).
         rows += getattr(backend, "health", tuple)()
+    rows.append(_kernels())
     rows.append(("disk", f"{shutil.disk_usage(Path.cwd()).free >> 20} MiB free", "ok"))
     bad = bool(registry.broken) or any(row[1] == "broken" for row in rows)
     if as_json:
@@ -150,3 +152,11 @@ def doctor(screen: Screen, as_json: bool) -> int:
     else:
         screen.show(text.simple_table(("what", "found", "say"), rows))
     return 1 if bad else 0
+
+
+def _kernels() -> tuple[str, str, str]:
+    """What the engine runs on; without kernels it is slower and gives the same bits."""
+    found = library.state()
+    if isinstance(found, library.Kernels):
+        return "engine", f"kernels for {found.best}", "ok"
+    return "engine", "NumPy", f"slower, the same bits: {found.reason}"
