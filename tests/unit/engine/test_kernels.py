@@ -238,6 +238,24 @@ def test_several_ways_into_one_population() -> None:
     assert not difference(p, {0: spikes(rng, 2, 7, 45, 0.3)}, 7)
 
 
+@pytest.mark.parametrize("looped", [False, True])
+def test_a_large_constant_input_needs_no_events(looped: bool) -> None:
+    """Steps without a single spike add a vector that 16 bits do not hold."""
+    rng = np.random.default_rng(23)
+    held = source(2, name="held", kind="constant", latency=1)
+    ways = (Way(0, 0, 0, Dense(weights(rng, "random", (48, 45)))), Way(1, 0, 0, Dense(weights(rng, "int16", (48, 2)))))
+    if looped:
+        ways += (Way(2, 1, 0, Dense(weights(rng, "random", (48, 48)))),)
+    p = plan(
+        PLAIN, source(45), held, neurons(48, ways, [45, 2, 48][: len(ways)], {"threshold": 1 << 24}),
+        loops=((2,),) if looped else (),
+    )  # fmt: skip
+    assert field(p, 2, "acc") == 32
+    sent = spikes(rng, 2, 6, 45, 0.3)
+    sent[:, 2:] = 0
+    assert not difference(p, {0: sent}, 6)
+
+
 def test_results_do_not_depend_on_threads_or_chunks() -> None:
     rng = np.random.default_rng(19)
     p = layer(rng, 100, 40, "random", LOIHI)

@@ -401,16 +401,11 @@ static int64_t add_tile(const Run *r, const Population *p, int64_t sample, int64
   const Row *rows[8];
   for (int64_t k = 0; k < p->ways && k < 8; k++) {
     const Way *w = r->ways + p->way + k;
-    if (w->kind == VECTOR) {
-      room = 0;
-      continue;
-    }
+    int64_t limit = w->kind == DENSE8 ? w->limit : w->kind == VECTOR ? -1 : 0; /* a vector is there without events */
+    if (limit < room) room = limit;
+    if (w->kind == VECTOR) continue;
     rows[k] = arriving(r, w, sample, step);
     events += rows[k]->plus + rows[k]->minus;
-    if (w->kind != DENSE8)
-      room = 0;
-    else if (w->limit < room)
-      room = w->limit;
   }
   if (bits == 32 && p->ways <= 8 && events <= room) bits = 16;
   for (int64_t k = 0; k < p->receptors; k++) memset(r->acc[k], 0, (size_t)(bits / 8 * p->tile));
