@@ -29,8 +29,8 @@ from snnc.ir import (
 from snnc.quantize.base import retime
 from snnc.target import Target, no_lower_bound
 from snnc_spinnaker import solve
+from snnc_spinnaker.delays import beyond
 from snnc_spinnaker.paths import all_paths
-from snnc_spinnaker.placement import beyond
 
 NODES = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
 RANGE = 65536.0
@@ -224,10 +224,13 @@ def spiking_readout(graph: Graph, target: Target) -> Iterator[Violation]:
 
 
 def delays(graph: Graph, target: Target) -> Iterator[Violation]:
-    """A path takes 1 to 128 steps.
+    """A path takes 1 to 2048 steps.
 
-    A packet needs a step, so that each cycle has at least one step of delay per population; ring buffers of 64 neurons
-    a core reach 128 steps. Longer delays would need delay-extension cores, which this back end does not use.
+    A packet needs a step, so that each cycle has at least one step of delay per population. Ring buffers of 64 neurons
+    a core reach 128 steps. Beyond, delay-extension cores keep spikes for up to 8 stages of a ring's length, as
+    sPyNNaker adds them; their program has memory for 2047 steps of 16 neurons, 1023 of 44, 511 of 100, 255 of 216, and
+    with two stages and more the slices of both populations must be equal and full, or the tools put synapses on wrong
+    neurons. Where that does not hold, populations get fewer neurons a core and longer rings.
     """
     try:
         edges, _ = retime(graph, target.conventions.hop_delay)

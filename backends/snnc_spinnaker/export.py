@@ -18,7 +18,7 @@ from snnc.backend import Program
 from snnc.trace import npz_bytes
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine
-from snnc_spinnaker.placement_demand import SOURCE_BITS, per_core
+from snnc_spinnaker.placement_demand import per_core
 
 SCRIPT, DATA = "run_spynnaker.py", "spynnaker.npz"
 
@@ -30,7 +30,7 @@ def export(program: Program) -> dict[str, bytes]:
     shifts = {population.name: population.ring_shift for population in machine.populations}
     sources = [
         {"name": s.name, "shape": graph.shapes[s.name], "size": s.size, "kind": s.kind, "start": s.start,
-         "per_core": 1 << SOURCE_BITS}
+         "per_core": s.per_core}
         for s in machine.sources
     ]  # fmt: skip
     populations = [

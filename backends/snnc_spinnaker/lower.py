@@ -15,6 +15,7 @@ from snnc.ir import Affine, Conv, Fixed, FixedGraph, Input, IntArray, Neuron
 from snnc.target import Target
 from snnc_spinnaker import arith, solve
 from snnc_spinnaker.connect import Connections, of_path
+from snnc_spinnaker.delays import Plan, plan
 from snnc_spinnaker.network import Machine, Population, Projection, Source
 from snnc_spinnaker.paths import Path, paths_into
 from snnc_spinnaker.placement_report import Report
@@ -23,8 +24,6 @@ from snnc_spinnaker.ring import LIMIT, Layout
 from snnc_spinnaker.words import Words
 
 RECEPTORS: tuple[tuple[Literal[0, 1], str, int], ...] = ((0, "exc", 1), (1, "inh", -1))
-MAX_NEURON_BITS = 8
-RING_BITS = 14
 
 
 def lower(graph: FixedGraph, target: Target) -> Program:
@@ -50,11 +49,13 @@ def build(graph: FixedGraph) -> Machine:
     if found:
         raise UnsupportedError("spinnaker1 cannot run this graph", violations=found)
     wrapping: list[Violation] = []
-    sources = tuple(_source(node, graph) for node in graph.nodes if isinstance(node, Input))
+    into = {node.name: paths_into(graph, node.name) for node in graph.neurons}
+    slices = _plan(graph, into)
+    sources = tuple(_source(node, graph, slices) for node in graph.nodes if isinstance(node, Input))
     populations, projections = [], []
     for node in graph.neurons:
-        paths = paths_into(graph, node.name)
-        layout = _layout(math.prod(node.shape), max(path.delay for path in paths))
+        paths = into[node.name]
+        layout = slices.layouts[node.name]
         populations.append(Population(node.name, words_of(node), _ring_shift(graph, paths), layout))
         projections += list(_projections(graph, paths, wrapping))
     if wrapping:
@@ -92,16 +93,20 @@ def _ring_shift(graph: FixedGraph, paths: tuple[Path, ...]) -> int:
     return 15 - _weights(graph, paths)[0].format.frac
 
 
-def _source(node: Input, graph: FixedGraph) -> Source:
+def _source(node: Input, graph: FixedGraph, slices: Plan) -> Source:
     kind: Literal["array", "constant"] = "constant" if node.encoding == "constant" else "array"
-    return Source(node.name, math.prod(node.shape), kind, graph.latency.get(node.name, 0))
+    start = graph.latency.get(node.name, 0)
+    return Source(node.name, math.prod(node.shape), kind, start, slices.per_core[node.name])
 
 
-def _layout(size: int, longest: int) -> Layout:
-    """Delay bits for the longest delay, and as many neurons a core as the ring then holds, at most 256."""
-    delay_bits = max(1, (longest - 1).bit_length())
-    wanted = (min(size, 1 << MAX_NEURON_BITS) - 1).bit_length()
-    return Layout(max(0, min(wanted, RING_BITS - 1 - delay_bits)), delay_bits)
+def _plan(graph: FixedGraph, into: dict[str, tuple[Path, ...]]) -> Plan:
+    """Slices and rings; a path without weights of a sign is counted too, so that they do not hang on values."""
+    delays: dict[tuple[str, str], int] = {}
+    for path in (path for paths in into.values() for path in paths):
+        pair = (path.source, path.target)
+        delays[pair] = max(path.delay, delays.get(pair, 1))
+    sizes = {node.name: math.prod(node.shape) for node in graph.nodes if isinstance(node, (Input, Neuron))}
+    return plan({n: sizes[n] for n in into}, {n: size for n, size in sizes.items() if n not in into}, delays)
 
 
 def _projections(graph: FixedGraph, paths: tuple[Path, ...], wrapping: list[Violation]) -> Iterator[Projection]:
@@ -161,6 +166,8 @@ def payload(machine: Machine) -> dict[str, npt.NDArray[Any]]:
         found[f"{population.name}.threshold"] = words.threshold.astype(np.int32)
         found[f"{population.name}.synapse"] = words.synapse.astype(np.int32)
         found[f"{population.name}.ring"] = np.array([population.ring_shift, *_bits(population.layout)], dtype=np.int32)
+    for extension in machine.extensions:
+        found[f"{extension.source}.delay_extension"] = np.array([extension.stages, extension.reach], dtype=np.int32)
     for number, projection in enumerate(machine.projections):
         links = projection.links
         name = f"{projection.target}.from.{projection.source}.{RECEPTORS[projection.receptor][1]}.{number}"

@@ -1,18 +1,22 @@
 """Several populations in lock step: every packet arrives in its tick, so the run is exact whatever their order.
 
 Source: specs/spinnaker.md section 1.5; saturating sums of non-negative weights do not depend on the order of packets.
+For delays beyond a ring: :mod:`snnc_spinnaker.delay_core`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from snnc.ir import IntArray
 from snnc_spinnaker.connect import Connections
 from snnc_spinnaker.core import Core, Step
+from snnc_spinnaker.delay_core import DelayCore, Extension, stages
 from snnc_spinnaker.ring import Layout
 from snnc_spinnaker.words import Words
 
@@ -45,12 +49,14 @@ class Source:
         size: number of neurons.
         kind: ``array``: given spikes; ``constant``: every neuron in every step.
         start: step of its first spikes.
+        per_core: neurons of one slice at most.
     """
 
     name: str
     size: int
     kind: Literal["array", "constant"]
     start: int = 0
+    per_core: int = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +66,7 @@ class Projection:
     Attributes:
         source, target: populations.
         receptor: 0: excitatory, 1: inhibitory.
-        delay: steps, 1 to 2**D.
+        delay: steps; beyond the 2**D of the target's ring, a delay extension takes whole stages of them.
         links: which neurons, with weights of 1 to 65535; no pair twice.
     """
 
@@ -83,12 +89,38 @@ class Machine:
     populations: tuple[Population, ...]
     projections: tuple[Projection, ...]
 
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Neurons of every source and population."""
+        found = {source.name: source.size for source in self.sources}
+        return found | {population.name: population.words.size for population in self.populations}
+
+    @cached_property
+    def reach(self) -> dict[str, int]:
+        """Slots of every population's ring."""
+        return {population.name: 1 << population.layout.delay_bits for population in self.populations}
+
+    def stage(self, projection: Projection) -> int:
+        """Stages of a delay extension that a projection takes; 0: the ring is long enough."""
+        return stages(projection.delay, self.reach[projection.target])
+
+    @cached_property
+    def extensions(self) -> tuple[Extension, ...]:
+        """What keeps spikes for delays beyond a ring, in the order in which sources first send."""
+        late: dict[str, tuple[int, int]] = {}
+        for projection in self.projections:
+            count = self.stage(projection)
+            reach, most = late.get(projection.source, (0, 0))
+            late[projection.source] = (self.reach[projection.target] if count else reach, max(count, most))
+        return tuple(Extension(name, self.sizes[name], *found) for name, found in late.items() if found[1])
+
 
 class Run:
     """A machine over a batch of samples.
 
     Attributes:
         cores: population -> its state.
+        late: population or source -> its delay extension.
     """
 
     def __init__(self, machine: Machine, spikes: dict[str, Values]) -> None:
@@ -99,6 +131,7 @@ class Run:
         self.cores = {
             p.name: Core(p.words, (p.ring_shift, p.ring_shift), p.layout, self.batch) for p in machine.populations
         }
+        self.late = {extension.source: DelayCore(extension, self.batch) for extension in machine.extensions}
 
     def step(self, time: int) -> tuple[dict[str, Step], dict[str, Values]]:
         """One tick: every neuron first, then every packet.
@@ -109,12 +142,21 @@ class Run:
         steps = {name: core.step(time) for name, core in self.cores.items()}
         sent: dict[str, Values] = {name: step.spikes for name, step in steps.items()}
         sent |= {source.name: self._emit(source, time) for source in self.machine.sources}
+        again = {name: core.step(time) for name, core in self.late.items()}
         for projection in self.machine.projections:
-            spikes = sent[projection.source]
+            stage = self.machine.stage(projection)
+            spikes = again[projection.source][stage - 1] if stage else sent[projection.source]
             if spikes.any():
                 ring = self.cores[projection.target].ring
-                ring.add(time, projection.delay, projection.receptor, projection.links.deliver(spikes).astype(np.int64))
+                rest = projection.delay - stage * self.machine.reach[projection.target]
+                ring.add(time, rest, projection.receptor, self._deliver(projection, time, spikes))
+        for name, core in self.late.items():
+            core.receive(time, sent[name])
         return steps, sent
+
+    def _deliver(self, projection: Projection, time: int, spikes: Values) -> IntArray:
+        """Sums of the weights of spikes [batch, n_source] that arrive in a tick, [batch, n_target]."""
+        return projection.links.deliver(spikes).astype(np.int64)
 
     def _emit(self, source: Source, time: int) -> Values:
         at = time - source.start

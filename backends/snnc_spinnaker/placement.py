@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snnc.errors import DoesNotFitError, Violation
+from snnc_spinnaker.delay_core import stages
 from snnc_spinnaker.placement_board import CHIPS, Chip, cores, neighbours
 
 COLOUR_BITS = 4
@@ -96,25 +97,15 @@ class Slice:
         return f"{self.vertex}({self.first}:{self.last})"
 
 
-def stages(delay: int, reach: int) -> int:
-    """Stages of a delay extension that a delay needs when ring buffers reach ``reach`` steps; 0: none."""
-    return (delay - 1) // reach
-
-
 def extension(source: Vertex, longest: int, reach: int) -> Vertex | None:
     """The extra vertex for delays beyond the ring, or None if there are none."""
     needed = stages(longest, reach)
-    return Vertex(f"{source.name}_delayed", source.size, source.per_core, needed) if needed else None
+    return Vertex(late_name(source.name), source.size, source.per_core, needed) if needed else None
 
 
-def beyond(delay: int, longest: int) -> str:
-    """What a delay beyond the ring would take, in numbers."""
-    count = stages(delay, longest)
-    rest = delay - count * longest
-    return (
-        f"Shorten it by {delay - longest} steps: {delay} would take a delay-extension core with {count} x {longest} "
-        f"steps and {rest} in the ring, and the timing of that core has been compared with nothing."
-    )
+def late_name(source: str) -> str:
+    """Name of a population's delay extension, as the tools give it."""
+    return f"{source}_delayed"
 
 
 def place(vertices: Sequence[Vertex], links: Sequence[Link]) -> tuple[Slice, ...]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from snnc.ir import FloatArray, IntArray
+from snnc_spinnaker.delay_core import Extension
+from snnc_spinnaker.delays import MEMORY, memory
 from snnc_spinnaker.network import Machine, Population, Projection
-from snnc_spinnaker.placement import Link, Slice, Vertex, place
+from snnc_spinnaker.placement import Link, Slice, Vertex, late_name, place
 from snnc_spinnaker.placement_routes import Routes, route
 
-SOURCE_BITS = 8
-"""Spike sources take as many neurons a core as populations do."""
 MAX_NEURONS = 256
 STDP_BYTES = 100
 """Post-synaptic history of one neuron."""
 BUFFERS = 1024 + 2 * 4 * (3 + 256)
 """Bytes of DTCM for arriving keys and for two rows of full length."""
+EXTENSION_DTCM = 65_536 - MEMORY
+"""Bytes of a delay-extension core besides the spikes that it keeps."""
+EXTENSION_SDRAM = 12 + 36 + 72
+"""Bytes of the regions of a delay-extension core: setup, parameters and provenance."""
 MODEL_WORDS = {"exp": 15, "delta": 13}
 """Words of a neuron's parameters in SDRAM (specs/spinnaker.md section 1.4)."""
 
@@ -92,9 +96,12 @@ class Demand:
 
     @cached_property
     def vertices(self) -> tuple[Vertex, ...]:
-        """Sources, then populations, as a script makes them."""
-        found = [Vertex(s.name, s.size, min(s.size, 1 << SOURCE_BITS)) for s in self.machine.sources]
-        return (*found, *(Vertex(p.name, p.words.size, per_core(p)) for p in self.machine.populations))
+        """Sources, then populations, as a script makes them, then the delay extensions that the tools add."""
+        found = [Vertex(s.name, s.size, min(s.size, s.per_core)) for s in self.machine.sources]
+        found += [Vertex(p.name, p.words.size, per_core(p)) for p in self.machine.populations]
+        slices = {vertex.name: vertex.per_core for vertex in found}
+        late = self.machine.extensions
+        return (*found, *(Vertex(late_name(x.source), x.size, slices[x.source], x.stages) for x in late))
 
     @cached_property
     def links(self) -> tuple[Link, ...]:
@@ -107,7 +114,18 @@ class Demand:
             pairs = np.unique(links.pre // source.per_core * target.slices + links.post // target.per_core)
             joined = frozenset(divmod(int(pair), target.slices) for pair in pairs)
             found.append(Link(projection.source, projection.target, joined))
-        return tuple(found)
+        return (*found, *self._late_links(found))
+
+    def _late_links(self, found: list[Link]) -> Iterator[Link]:
+        """From each slice to its delay extension, and from there to whoever hears some of it late."""
+        slices = {vertex.name: vertex.slices for vertex in self.vertices}
+        late = {(p.source, p.target) for p in self.machine.projections if self.machine.stage(p)}
+        for extension in self.machine.extensions:
+            name = late_name(extension.source)
+            yield Link(extension.source, name, frozenset((k, k) for k in range(slices[name])))
+            for link in found:
+                if (link.source, link.target) in late and link.source == extension.source:
+                    yield replace(link, source=name)
 
     @cached_property
     def slices(self) -> tuple[Slice, ...]:
@@ -129,17 +147,30 @@ class Demand:
             found += [Load(part) for part in parts[source.name]]
         for population in self.machine.populations:
             found += self._of(population, parts[population.name])
+        for extension in self.machine.extensions:
+            found += [self._late(extension, part) for part in parts[late_name(extension.source)]]
         return tuple(found)
 
+    def _late(self, extension: Extension, part: Slice) -> Load:
+        taken = memory(part.size, extension.stages, extension.reach)
+        return Load(part, dtcm=EXTENSION_DTCM + taken, sdram=EXTENSION_SDRAM)
+
     def _of(self, population: Population, parts: list[Slice]) -> list[Load]:
-        into = [p for p in self.machine.projections if p.target == population.name]
+        machine = self.machine
+        into = [p for p in machine.projections if p.target == population.name]
+        late = {p.source for p in into if machine.stage(p)}
+        most = {extension.source: extension.stages for extension in machine.extensions}
         counts = [self._counts(p, per_core(population), len(parts)) for p in into]
         found = []
         for index, part in enumerate(parts):
             here = [(p, count) for p, count in zip(into, counts, strict=True) if count.synapses[index]]
-            sources, blocks = len({p.source for p, _ in here}), len(here)
+            heard = {p.source for p, _ in here}
+            # A source that is heard late has a second entry, and each of its projections a block under either.
+            sources = len(heard) + len(heard & late)
+            blocks = len(here) + sum(p.source in late for p, _ in here)
             kind = population.words.kind
-            matrix = sum(-(-p.links.sizes[0] * (int(c.row[index]) + 3) * 4 // 16) * 16 for p, c in here)
+            rows = [p.links.sizes[0] * (most[p.source] if machine.stage(p) else 1) for p, _ in here]
+            matrix = sum(-(-n * (int(c.row[index]) + 3) * 4 // 16) * 16 for n, (_, c) in zip(rows, here, strict=True))
             found.append(
                 Load(
                     part,

@@ -11,8 +11,10 @@ from snnc.errors import DoesNotFitError, Violation
 from snnc.ir import FloatArray
 from snnc.target import Target
 from snnc_spinnaker import arith
+from snnc_spinnaker.delay_core import Extension
+from snnc_spinnaker.delays import STAGES, beyond, held
 from snnc_spinnaker.network import Machine, Population
-from snnc_spinnaker.placement import Slice, beyond
+from snnc_spinnaker.placement import Slice, late_name
 from snnc_spinnaker.placement_board import Chip, cores
 from snnc_spinnaker.placement_demand import MAX_NEURONS, Demand, Load, per_core
 from snnc_spinnaker.words import constants
@@ -37,7 +39,8 @@ class Report:
         Args:
             machine: what is placed.
             target: its limits.
-            rates: spikes per step and neuron, by population, for predicted events; None: everybody in every step.
+            rates: spikes per step and neuron, by population, for predicted events beside the worst case, which is
+                everybody in every step; who is missing fires in every step.
             stdp: true if the cores run the STDP program.
 
         Raises:
@@ -61,12 +64,13 @@ class Report:
         return {key: (used[key], limit) for key, limit in self.limits.items()}
 
     def tables(self) -> dict[str, tuple[Row, ...]]:
-        """One row per population, core and chip."""
+        """One row per population, core, chip and delay extension."""
+        late = tuple(self._extension(extension) for extension in self.machine.extensions)
         return {
             "populations": tuple(self._population(population) for population in self.machine.populations),
             "cores": tuple(self._core(load) for load in self.loads),
             "chips": tuple(self._chip(chip) for chip in sorted({load.part.chip for load in self.loads})),
-        }
+        } | ({"delay extensions": late} if late else {})
 
     def _sizes(self) -> Used:
         machine = self.machine
@@ -93,6 +97,10 @@ class Report:
             yield self._too_many_cores(used["cores"])
         for population in self.machine.populations:
             yield from self._ring(population)
+        for extension in self.machine.extensions:
+            if extension.stages > STAGES:
+                fix = f"Give the populations behind it longer rings than {extension.reach} steps: fewer neurons a core."
+                yield Violation(extension.source, "delay stages", str(extension.stages), f"at most {STAGES}", fix)
         for projection in self.machine.projections:
             if projection.delay > self.limits["delay steps"]:
                 longest = self.limits["delay steps"]
@@ -187,7 +195,9 @@ class Report:
         population = self.populations.get(part.vertex)
         ring = (population.layout.index_bits, population.layout.delay_bits) if population else (0, 0)
         most = EVENTS_STDP if self.demand.stdp else EVENTS
-        said = "worst case" if self.demand.rates is None else "predicted"
+        events = {"worst case": (load.synapses, most)}
+        if self.demand.rates is not None:
+            events["predicted"] = (round(load.events), most)
         return {
             "core": part.label,
             "chip": _chip(part.chip),
@@ -200,7 +210,18 @@ class Report:
             "row words": (load.row, self.limits["row words"]),
             "DTCM bytes": (load.dtcm, self.limits["DTCM bytes"]),
             "SDRAM bytes": load.sdram,
-            f"synaptic events per ms, {said}": (round(load.events), most),
+        } | {f"synaptic events per ms, {said}": value for said, value in events.items()}
+
+    def _extension(self, extension: Extension) -> Row:
+        held_by = [load for load in self.loads if load.part.vertex == late_name(extension.source)]
+        most = held(extension.stages, extension.reach)
+        return {
+            "source": extension.source,
+            "cores": len(held_by),
+            "neurons per core": (max(load.part.size for load in held_by), most),
+            "stages": (extension.stages, STAGES),
+            "steps a stage": extension.reach,
+            "steps kept": extension.slots,
         }
 
     def _chip(self, chip: Chip) -> Row:

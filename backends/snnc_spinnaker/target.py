@@ -9,6 +9,7 @@ from snnc_spinnaker.quantize import ACCUM, CONVENTIONS, DECAY_U, GAIN_U, WEIGHT_
 from snnc_spinnaker.stdp_rule import account
 
 TOOLS = "sPyNNaker 7.4.1 as its tools have it (specs/spinnaker.md 1.9)"
+EXTENSION = "DelayExtensionVertex of sPyNNaker 7.4.1, and the memory of its delay_extension.aplx (measured)"
 RING = "sPyNNaker ring buffers (specs/spinnaker.md 1.6)"
 
 SPINNAKER1 = Target(
@@ -29,7 +30,7 @@ SPINNAKER1 = Target(
         "cores": Limit(759, "cores of a 48-chip board", TOOLS),
         "neurons per core": Limit(256, "neurons", RING),
         "ring bits": Limit(14, "bits of neuron, receptor and delay", RING),
-        "delay steps": Limit(128, "steps, with 64 neurons a core", RING),
+        "delay steps": Limit(2048, "steps; beyond 128 over delay-extension cores", EXTENSION),
         "row words": Limit(256, "synapses of one source on one core", "population table (specs/spinnaker.md 1.7)"),
         "weight": Limit(65535, "levels of a magnitude", "uint16 (specs/spinnaker.md 1.1)"),
         "router entries": Limit(1023, "entries of a chip", TOOLS),

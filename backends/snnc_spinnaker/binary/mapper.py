@@ -54,7 +54,8 @@ def main(folder: Path) -> None:
 def _source(sim: Any, entry: Mapping[str, Any]) -> Any:
     """A spike source; its real spikes are injected when the board runs, one each keeps the mapper going."""
     cell = sim.SpikeSourceArray(spike_times=[[0.0] for _ in range(entry["size"])])
-    return sim.Population(entry["size"], cell, label=entry["name"])
+    more = {"neurons_per_core": entry["per_core"]} if entry["per_core"] < entry["size"] else {}
+    return sim.Population(entry["size"], cell, label=entry["name"], additional_parameters=more)
 
 
 def _population(sim: Any, entry: Mapping[str, Any], arrays: Arrays) -> Any:

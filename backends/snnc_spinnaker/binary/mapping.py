@@ -159,7 +159,7 @@ def write_network(folder: Path, machine: Machine, steps: int, plastic: tuple[Pla
             "receptor": projection.receptor, "delay": projection.delay, "shift": shifts[projection.target],
             "rule": rules.get(number),
         })  # fmt: skip
-    sources = [{"name": source.name, "size": source.size} for source in machine.sources]
+    sources = [{"name": s.name, "size": s.size, "per_core": s.per_core} for s in machine.sources]
     plain = {"steps": steps, "sources": sources, "populations": populations, "projections": projections}
     (folder / "network.json").write_text(json.dumps(plain), encoding="utf-8")
     np.savez(folder / "network.npz", **arrays)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from unit.spinnaker import fake_pynn
 CONFIG = "[Machine]\nvirtual_board = True\nversion = 5\n[Reports]\nwrite_network_graph = False\n"
 
 
-def network(wide: int = 8) -> tuple[Program, Any]:
+def network(wide: int = 8, loop: int = 5) -> tuple[Program, Any]:
     """Both models, a bias, a start value, a refractory loop with a delay."""
     rng = np.random.default_rng(3)
     pairs = {"w1": (wide, 12), "w2": (6, wide), "rec": (wide, wide)}
@@ -40,7 +40,7 @@ def network(wide: int = 8) -> tuple[Program, Any]:
     last = Neuron("b", shape=(6,), decay_v=rng.uniform(0.3, 0.9, 6), v_init=np.array(0.2))
     nodes = (Input("in", shape=(3, 4)), Flatten("flat"), *drawn.values(), first, last, Readout("out"))
     ends = [("in", "flat"), ("flat", "w1"), ("w1", "a"), ("a", "w2"), ("w2", "b"), ("b", "out"), ("rec", "a")]
-    graph = Graph(nodes, (*(Edge(*end) for end in ends), Edge("a", "rec", 5)))
+    graph = Graph(nodes, (*(Edge(*end) for end in ends), Edge("a", "rec", loop)))
     graph, _ = run_passes(graph, SPINNAKER1.prepare)
     x = (rng.random((2, 20, 3, 4)) < 0.3).astype(np.int8)
     made = SPINNAKER1.quantize(graph, Calibration(x, execute(graph, x)), QuantizeOptions())
@@ -104,6 +104,18 @@ def test_the_script_gives_the_emulators_trace(tmp_path: Path, monkeypatch: pytes
     assert differing(program, got, x) == 0
 
 
+def test_delays_over_an_extension_are_whole_in_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in has rings as long as the longest delay: the emulator's stages change nothing."""
+    program, x = network(66, 140)
+    assert [(late.source, late.stages, late.reach) for late in program.data.extensions] == [("a", 1, 128)]
+    x = np.concatenate([x] * 8, axis=1)[:1]
+    got, _ = simulate(exported(program, tmp_path), x, monkeypatch)
+    assert got.spikes["a"][0, :139].any()
+    assert differing(program, got, x) == 0
+    late, _ = simulate(exported(program, tmp_path, projections__delay=1), x, monkeypatch)
+    assert differing(program, late, x) > 20
+
+
 WRONG = {
     "latency": {"populations__latency": -1},
     "start": {"sources__start": 1},
@@ -148,7 +160,7 @@ def test_the_export_is_the_back_ends_and_needs_no_snnc() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("spynnaker") is None, reason="sPyNNaker is not installed")
 def test_the_tools_map_the_script_as_we_do(tmp_path: Path) -> None:
     """Cores and keys on the virtual board; HOME is a scratch folder, because the tools write into it."""
-    program, x = network(300)
+    program, x = network(300, 200)
     script = exported(program, tmp_path)
     (tmp_path / ".spynnaker.cfg").write_text(CONFIG)
     np.savez(tmp_path / "x.npz", spikes=x)
@@ -163,5 +175,6 @@ def test_the_tools_map_the_script_as_we_do(tmp_path: Path) -> None:
          "key": s.key}
         for s in Report(program.data, SPINNAKER1).demand.slices
     ]  # fmt: skip
-    assert len(ours) == 5
+    assert len(ours) == 1 + 1 + 5 + 1 + 5
+    assert ours[-1]["population"] == "a_delayed"
     assert ours == theirs

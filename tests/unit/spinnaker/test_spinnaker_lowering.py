@@ -230,7 +230,7 @@ broken(
 )  # fmt: skip
 broken(
     "delays",
-    Graph(pair().nodes, (Edge("in", "w", 200), Edge("w", "n"), Edge("n", "out"))),
+    Graph(pair().nodes, (Edge("in", "w", 2100), Edge("w", "n"), Edge("n", "out"))),
     "delay from in",
 )
 
@@ -437,12 +437,11 @@ def test_a_reset_above_the_threshold_is_exact_without_and_refused_with_a_refract
     )
 
 
-def test_a_delay_beyond_the_ring_is_refused_with_the_stages_it_would_take() -> None:
-    late = Graph(pair().nodes, (Edge("in", "w", 300), Edge("w", "n"), Edge("n", "out")))
+def test_a_delay_beyond_what_extensions_keep_is_refused() -> None:
+    late = Graph(pair().nodes, (Edge("in", "w", 2049), Edge("w", "n"), Edge("n", "out")))
     (found,) = check(late, SPINNAKER1)
-    assert "delay from in is 300, allowed is 1 to 128. Shorten it by 172 steps" in str(found)
-    assert "2 x 128 steps and 44 in the ring" in str(found)
-    fits = Graph(pair().nodes, (Edge("in", "w", 128), Edge("w", "n"), Edge("n", "out")))
+    assert "delay from in is 2049, allowed is 1 to 2048. Shorten it by 1 steps" in str(found)
+    fits = Graph(pair().nodes, (Edge("in", "w", 2048), Edge("w", "n"), Edge("n", "out")))
     assert check(fits, SPINNAKER1) == ()
 
 

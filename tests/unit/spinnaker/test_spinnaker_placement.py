@@ -158,6 +158,11 @@ def machine(**changed: Any) -> Machine:
     return replace(whole, **changed)
 
 
+def late_machine(wide: int, delay: int) -> Machine:
+    """Sources onto 60 neurons whose rings have 128 slots."""
+    return Machine((Source("in", wide, "array"),), (population("n", 60, 6, 7),), (dense("in", "n", (wide, 60), delay),))
+
+
 def limited(**values: int) -> Target:
     limits = dict(SPINNAKER1.limits)
     for key, value in values.items():
@@ -182,9 +187,26 @@ def test_events_follow_rates_and_the_limit_that_of_plasticity() -> None:
     report = Report(machine(), SPINNAKER1, {"in": rates})
     rows = report.tables()["cores"]
     assert [row["synaptic events per ms, predicted"] for row in rows] == [(0, 13000), (640, 13000), (110, 13000)]
+    assert rows[1]["synaptic events per ms, worst case"] == (25600, 13000)
+    assert "synaptic events per ms, predicted" not in Report(machine(), SPINNAKER1).tables()["cores"][1]
     worst = Report(machine(), SPINNAKER1, stdp=True).tables()["cores"]
     assert worst[1]["synaptic events per ms, worst case"] == (25600, 1400)
     assert worst[1]["DTCM bytes"][0] == rows[1]["DTCM bytes"][0] + 100 * 256
+
+
+def test_delay_extensions_are_placed_and_said() -> None:
+    report = Report(late_machine(100, 257), SPINNAKER1)
+    tables = report.tables()
+    assert [(row["core"], row["neurons"][0]) for row in tables["cores"]] == [
+        ("in(0:99)", 100), ("n(0:59)", 60), ("in_delayed(0:99)", 100),
+    ]  # fmt: skip
+    assert tables["cores"][2]["key"] == "0x00001000"
+    assert tables["delay extensions"] == (
+        {"source": "in", "cores": 1, "neurons per core": (100, 100), "stages": (2, 8), "steps a stage": 128,
+         "steps kept": 512},
+    )  # fmt: skip
+    assert report.utilization["DTCM bytes"] == (512 * (100 + 12) + 65536 - 58368, 65536)
+    assert report.utilization["cores"][0] == 3
 
 
 def test_tables_say_what_is_used() -> None:
@@ -220,9 +242,19 @@ BAD: dict[str, tuple[Callable[[], Report], str, str]] = {
         "It fits with 128 neurons a core or with delays of at most 32 steps.",
     ),
     "delay": (
-        lambda: Report(machine(projections=(dense("in", "n", (100, 300), 200),)), SPINNAKER1),
-        "delay from in is 200 steps, allowed is at most 128",
-        "Shorten it by 72 steps: 200 would take a delay-extension core with 1 x 128 steps and 72 in the ring",
+        lambda: Report(machine(projections=(dense("in", "n", (100, 300), 2050),)), SPINNAKER1),
+        "delay from in is 2050 steps, allowed is at most 2048",
+        "Shorten it by 2 steps, or pass the spikes on through a population of its own",
+    ),
+    "delay stages": (
+        lambda: Report(late_machine(100, 1200), SPINNAKER1),
+        "in: delay stages is 9, allowed is at most 8",
+        "longer rings than 128 steps",
+    ),
+    "memory of a delay extension": (
+        lambda: Report(late_machine(101, 257), SPINNAKER1),
+        "in_delayed(0:100): DTCM bytes is 66560, allowed is at most 65536",
+        "halve the neurons of a core (101)",
     ),
     "row": (
         lambda: Report(machine(), limited(row_words=128)),
@@ -265,7 +297,7 @@ def test_the_change_that_is_named_is_enough_and_the_smallest() -> None:
 
 
 def test_everything_that_does_not_fit_is_said_at_once() -> None:
-    late = (dense("in", "n", (100, 300), 200), dense("in", "n", (100, 300), 300))
+    late = (dense("in", "n", (100, 300), 2100), dense("in", "n", (100, 300), 2300))
     bad = machine(populations=(population("n", 300, bits=9, delay_bits=9),), projections=late)
     with pytest.raises(DoesNotFitError) as caught:
         Report(bad, limited(cores=1))
