@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from array import array
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,12 @@ class Buffers:
     def take(self, key: tuple[int, str], shape: tuple[int, ...], dtype: type[Any]) -> Array:
         """An array of unknown content that belongs to the caller as long as it refers to it."""
         with self._lock:
-            array = self._arrays.pop(key, None)
-            if array is None or sys.getrefcount(array) > ONLY_HERE or array.shape != shape or array.dtype != dtype:
-                array = np.empty(shape, dtype=dtype)
-            if array.nbytes <= KEPT_BYTES:
-                self._arrays[key] = array
-            return array
+            found = self._arrays.pop(key, None)
+            if found is None or sys.getrefcount(found) > ONLY_HERE or found.shape != shape or found.dtype != dtype:
+                found = np.empty(shape, dtype=dtype)
+            if found.nbytes <= KEPT_BYTES:
+                self._arrays[key] = found
+            return found
 
 
 class Prepared:
@@ -102,6 +103,7 @@ class Prepared:
         self.base = CHUNK if self.attached.weight_bytes <= LARGE_WEIGHTS else LARGE_CHUNK
         self.local = threading.local()
         self.buffers = Buffers()
+        self.templates: dict[tuple[range, frozenset[int], frozenset[int]], array[int]] = {}
 
     def scratch(self, size: int) -> int:
         """Address of this thread's scratch memory of at least this size."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -88,13 +87,15 @@ def executable(population: Population) -> bool:
     return population.kind in ("input", "constant", "neuron")
 
 
-@lru_cache(maxsize=64)
 def _template(prepared: Prepared, groups: range, given: frozenset[int], forced: frozenset[int]) -> array[int]:
     """Ports that say what runs and whose events are listed.
 
     Raises:
         TraceError: somebody listens to a population that neither runs nor is given.
     """
+    key = (groups, given, forced)
+    if key in prepared.templates:
+        return prepared.templates[key][:]
     populations = prepared.plan.populations
     ports = array("q", bytes(8 * len(PORT) * len(populations)))
     members = {k for group in prepared.plan.groups[groups.start : groups.stop] for k in group.members}
@@ -109,7 +110,8 @@ def _template(prepared: Prepared, groups: range, given: frozenset[int], forced: 
             missing.append(p.name)
     if missing:
         raise TraceError(f"nothing is given for {', '.join(missing)}")
-    return ports
+    prepared.templates[key] = ports
+    return ports[:]
 
 
 class Call:
@@ -131,7 +133,7 @@ class Call:
         if len(sizes) != 1:
             raise TraceError(f"what is given has batches of {sorted(sizes)} samples, allowed is one size")
         self.batch = sizes.pop()
-        self.ports = _template(self.prepared, self.groups, frozenset(given), frozenset(forced))[:]
+        self.ports = _template(self.prepared, self.groups, frozenset(given), frozenset(forced))
         for k, values in given.items():
             p = self.plan.populations[k]
             self._signal(k, "given", values, self.steps + p.extra, p.numbers)

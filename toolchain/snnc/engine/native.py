@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -22,7 +21,7 @@ from snnc.errors import UnsupportedError
 __all__ = ["Extra", "Prepared", "Result", "Wishes", "executable", "execute", "flat", "logical", "prepare", "whole"]
 
 Array = npt.NDArray[Any]
-_prepared: weakref.WeakKeyDictionary[Plan, Prepared] = weakref.WeakKeyDictionary()
+KEPT = "_prepared"
 
 
 def prepare(plan: Plan, packed: Pack | None = None) -> Prepared:
@@ -31,9 +30,10 @@ def prepare(plan: Plan, packed: Pack | None = None) -> Prepared:
     Raises:
         UnsupportedError: the kernels cannot hold it.
     """
-    found = _prepared.get(plan)
-    if found is None:
-        found = _prepared[plan] = Prepared(plan, packed)
+    found = vars(plan).get(KEPT)
+    if not isinstance(found, Prepared):
+        found = Prepared(plan, packed)
+        object.__setattr__(plan, KEPT, found)  # lives as long as the plan, which it refers to
     return found
 
 

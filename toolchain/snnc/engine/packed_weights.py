@@ -16,8 +16,8 @@ from snnc.ir import IntArray
 Array = npt.NDArray[Any]
 Packed = tuple[dict[str, int], dict[str, Array]]
 INT16, INT32 = 32767, (1 << 31) - 1
-TILE_BYTES = 1 << 19
-"""Weights of one tile stay in the second-level cache."""
+TILE_BYTES = 1 << 20
+"""Weights of one tile; those that events touch stay in the second-level cache."""
 WIDEST = 512
 MANY_CHANNELS = 32
 FEW_CHANNELS = 16
