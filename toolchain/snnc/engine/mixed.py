@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -71,14 +71,14 @@ def route(plan: Plan) -> Route:
 
 
 def run(
-    plan: Plan, executor: dense.Executor, given: Numbers, probes: Probes, forced: Mapping[str, Numbers], threads: int,
-    worst: dict[str, list[int]] | None,
+    plan: Plan, executor: Callable[[Plan], dense.Executor], given: Numbers, probes: Probes,
+    forced: Mapping[str, Numbers], threads: int, worst: dict[str, list[int]] | None,
 ) -> Trace:  # fmt: skip
     """Runs samples; see :func:`snnc.engine.run.execute`.
 
     Args:
         plan: what runs.
-        executor: its dense executor, for what the kernels do not do.
+        executor: makes its dense executor, for what the kernels do not do.
         given: [B, T, *shape], integers.
         probes: what to record.
         forced: population -> spikes [B, T, *shape].
@@ -92,7 +92,7 @@ def run(
     step = dense.chunk(plan, given.shape[1])
     for low in range(0, given.shape[0], step):
         some = {name: values[low : low + step] for name, values in forced.items()}
-        chunk = dense.Chunk(executor, given[low : low + step], some, recorder, low, worst)
+        chunk = dense.Chunk(executor(plan), given[low : low + step], some, recorder, low, worst)
         chunk.sources()
         for part in parts:
             if part.event:

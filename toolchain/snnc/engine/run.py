@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.engine import dense
+from snnc.engine import session as sessions
 from snnc.engine.given import check_forced, check_input
 from snnc.engine.plan import Plan
 from snnc.errors import ConfigError, UnsupportedError, unknown
@@ -70,13 +71,17 @@ def execute(
     if engine not in ENGINES:
         raise ConfigError(unknown("engine", engine, ENGINES))
     plan = planned(network)
+    if engine != "dense" and threads == 1 and forced is None and worst is None:
+        kept = sessions.session(plan, spikes.shape, probes or Probes())
+        if kept is not None:
+            return kept.run(check_input(plan, spikes))
     chosen = choose(plan, engine)
     given = check_input(plan, spikes)
     replaced = check_forced(plan, forced, given.shape[:2])
     if chosen == "event" and followed(plan, replaced):
         from snnc.engine import mixed
 
-        return mixed.run(plan, executor(plan), given, probes or Probes(), replaced, threads, worst)
+        return mixed.run(plan, executor, given, probes or Probes(), replaced, threads, worst)
     return executor(plan).run(spikes, probes, forced, worst)
 
 

@@ -1,0 +1,149 @@
+"""A run that is worked out once and repeated: everything but the addresses of one run's arrays is kept.
+
+At one sample per call the kernels take less time than Python needs to say what they shall do; a session says it once
+per shape of input.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.engine import library, native
+from snnc.engine.attach import Prepared
+from snnc.engine.calls import AT, Call, Part
+from snnc.engine.layout import CALL, PORT
+from snnc.engine.plan import Plan, Population
+from snnc.engine.record import shown
+from snnc.errors import UnsupportedError
+from snnc.trace import Probes, Trace
+
+Numbers = npt.NDArray[Any]
+PORTS, SCRATCH = CALL.index("ports"), CALL.index("scratch")
+FEW = 32
+"""Up to so many samples a session is worth its memory; beyond, the kernels' time is what counts."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """One result: the shape and type of what the kernels write, where its address goes, what a trace shows of it."""
+
+    port: int
+    shape: tuple[int, ...]
+    dtype: type[Any]
+    show: Callable[[Numbers], Numbers]
+    population: str
+    state: str
+
+
+class Session:
+    """Runs one shape of input through a plan that the kernels execute in one call.
+
+    Args:
+        plan: without chains.
+        found: kernels.
+        batch, steps: shape of the input.
+        probes: what to record.
+    """
+
+    def __init__(self, plan: Plan, found: library.Kernels, batch: int, steps: int, probes: Probes) -> None:
+        self.plan, self.found, self.number = plan, found, found.number(None)
+        self.prepared: Prepared = native.prepare(plan)
+        source = next(i for i, p in enumerate(plan.populations) if p.kind == "input")
+        self.source: Population = plan.populations[source]
+        self.given = source * len(PORT) + AT["given"]
+        self.call = Call(self.prepared, steps, range(len(plan.groups)))
+        dummy = np.zeros((batch, steps, self.source.size), dtype=np.int64 if self.source.numbers else np.int8)
+        self.call.give({source: dummy}, {}, {})
+        neurons = [(i, p) for i, p in enumerate(plan.populations) if p.kind == "neuron"]
+        states = {i for i, p in neurons if probes.wants_states(p.name)}
+        self.call.ask(native.Wishes({i for i, p in neurons if probes.wants_spikes(p.name)}, states))
+        self.part: Part = self.call.part(found, self.number, 0, batch)
+        self.rooms = tuple(self._rooms(steps))
+        self.sources = tuple(
+            p for p in plan.populations
+            if p.kind in ("input", "constant") and shown(p) and not p.numbers and probes.wants_spikes(p.name)
+        )  # fmt: skip
+
+    def _rooms(self, steps: int) -> list[Room]:
+        rooms = []
+        for i, array in self.call.signals.items():
+            p = self.plan.populations[i]
+            rooms.append(Room(i * len(PORT) + AT["out"], array.shape, np.int8, viewer(p, steps), p.name, ""))
+        seen: dict[int, int] = {}
+        for (i, name), array in self.call.states.items():
+            p, number = self.plan.populations[i], seen.get(i, 0)
+            seen[i] = number + 1
+            port = i * len(PORT) + AT[f"state{number}"]
+            rooms.append(Room(port, array.shape, array.dtype.type, viewer(p, steps), p.name, name))
+        return rooms
+
+    def run(self, given: Numbers) -> Trace:
+        """Runs samples; ``given`` is checked, [B, T, *shape] of the session's shape.
+
+        Raises:
+            TraceError: a spike is none of -1, 0 and 1.
+            FormatError: a state left its width and the conventions refuse that.
+        """
+        flat = np.ascontiguousarray(native.flat(self.source, given), dtype=self._dtype)
+        ports, call = self.part.ports[:], self.part.call[:]
+        ports[self.given] = flat.__array_interface__["data"][0]
+        spikes: dict[str, Numbers] = {}
+        states: dict[tuple[str, str], Numbers] = {}
+        for room in self.rooms:
+            array = np.empty(room.shape, room.dtype)
+            ports[room.port] = array.__array_interface__["data"][0]
+            if room.state:
+                states[room.population, room.state] = room.show(array)
+            else:
+                spikes[room.population] = room.show(array)
+        call[PORTS] = ports.buffer_info()[0]
+        call[SCRATCH] = self.prepared.scratch(self.part.size)
+        self.call.check([self.found.run(self.number, call.buffer_info()[0])])
+        for p in self.sources:
+            one = p.kind == "constant"
+            ones = np.ones((*given.shape[:2], *p.shape), dtype=np.int8) if one else given.astype(np.int8, copy=False)
+            spikes[p.name] = ones.view()
+        return Trace("engine", self.plan.target, spikes, states)
+
+    @property
+    def _dtype(self) -> type[Any]:
+        return np.int64 if self.source.numbers else np.int8
+
+
+def viewer(p: Population, steps: int) -> Callable[[Numbers], Numbers]:
+    """From [B, window, neurons] in engine order to [B, T, *shape]; a view wherever the order is channel-last."""
+    low = p.latency - p.first
+    high, shape = low + steps, p.shape
+    if p.order is None:
+        return lambda array: array[:, low:high].reshape(-1, steps, *shape)
+    channels, *space = shape
+    last = np.arange(p.size).reshape(shape)
+    if np.array_equal(np.moveaxis(last, 0, -1).reshape(-1), p.order):
+        axes = (0, 1, 2 + len(space), *range(2, 2 + len(space)))
+        return lambda array: array[:, low:high].reshape(-1, steps, *space, channels).transpose(axes)
+    return lambda array: native.logical(p, array, steps)
+
+
+@lru_cache(maxsize=8)
+def _session(plan: Plan, batch: int, steps: int, spikes: Any, states: Any, _wish: str) -> Session | None:
+    found = library.state()
+    if not isinstance(found, library.Kernels) or not native.whole(plan):
+        return None
+    try:
+        return Session(plan, found, batch, steps, Probes(spikes, states))
+    except UnsupportedError:
+        return None
+
+
+def session(plan: Plan, shape: tuple[int, ...], probes: Probes) -> Session | None:
+    """The session of a plan for one shape of input, kept; None where there is none or it would not help."""
+    if len(shape) < 2 or not 0 < shape[0] <= FEW or not shape[1]:
+        return None
+    return _session(plan, shape[0], shape[1], probes.spikes, probes.states, os.environ.get(library.VARIABLE, ""))
