@@ -35,10 +35,14 @@ class QuantizeOptions:
     Attributes:
         weight_bits: 2 to 16; None takes the target's largest (8 on the generic target).
         per_channel: one gain per output channel instead of one per layer, where the target allows it.
+        grows: projection and the largest magnitude that its weights may reach by learning. SpiNNaker's weights share
+            sums and words with others; in the shift family the largest weight that such a projection is given becomes
+            the largest that is stored, so that none is clipped and none of the range is left over.
     """
 
     weight_bits: int | None = None
     per_channel: bool = False
+    grows: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,6 +65,7 @@ class Search:
     limit: FloatArray = field(default_factory=lambda: np.full((1,), math.inf))
     forced: Forced | None = None
     seen: dict[tuple[str, float], FloatArray] = field(default_factory=dict)
+    full: tuple[str, ...] = ()
 
     @property
     def to_value(self) -> float:
@@ -73,6 +74,9 @@ class Search:
 
     def run(self, *, per_channel: bool) -> Scale:
         """The best gain, then the best gain of each channel if asked for and possible."""
+        filled = [item for item in self.loads if item.name in self.full]
+        if filled:
+            return self._filled(filled)
         best = self._best(self._candidates())
         best = self._best([best, *(best * factor for factor in FINE)])
         unit = best * self.pattern
@@ -80,6 +84,28 @@ class Search:
         if per_channel and self.group.channelwise and self.profile.per_channel and self.cells:
             unit = self._channels(float(best), exponents)
         return self._tried(Scale(unit, exponents, {item.name: item.signed for item in self.loads}))
+
+    def _filled(self, items: list[Load]) -> Scale:
+        """The largest gain at which the first of these weights fill their format and no weight of the group clips."""
+        low, high = self.profile.exponents
+        ceiling = self._ceiling() * (1 + 1e-12)
+        allowed = [self._ceiling()]
+        for exponent in range(low, high + 1):
+            fmt = self.profile.weight_format(self.bits, exponent, signed=items[0].signed)
+            gain = float(items[0].fit(fmt, self.pattern, per_channel=False)) / self.to_value
+            if gain <= ceiling and all(self._least(item, gain * self.pattern) <= high for item in self.loads):
+                allowed[:] = [gain]
+        unit = allowed[0] * self.pattern
+        exponents = {item.name: self._exponent(item, unit) for item in self.loads}
+        exponents |= {item.name: min(max(self._least(item, unit), low), high) for item in items}
+        return Scale(unit, exponents, {item.name: item.signed for item in self.loads})
+
+    def _least(self, item: Load, unit: FloatArray) -> int:
+        """The smallest exponent at which none of these weights clips; it may be out of range."""
+        low = self.profile.exponents[0]
+        base = self.profile.weight_format(self.bits, low, signed=item.signed)
+        fit = float(item.fit(base, unit, per_channel=False)) / self.to_value
+        return low if math.isinf(fit) else low + math.ceil(-math.log2(fit) - 1e-9)
 
     def _tried(self, scale: Scale) -> Scale:
         """The best multiple of the gain on recorded spikes, or the gain itself if none is clearly better."""
@@ -175,9 +201,7 @@ class Search:
     def _exponent(self, item: Load, unit: FloatArray) -> int:
         """The exponent with the smallest error among the one that just fits and two below it (some weights clip)."""
         low, high = self.profile.exponents
-        base = self.profile.weight_format(self.bits, low, signed=item.signed)
-        fit = float(item.fit(base, unit, per_channel=False)) / self.to_value
-        fits = low if math.isinf(fit) else low + math.ceil(-math.log2(fit) - 1e-9)
+        fits = self._least(item, unit)
         tried = sorted({min(max(fits - k, low), high) for k in range(3)}, reverse=True)
         errors = [float(self._load_error(item, unit, e).mean()) for e in tried]
         return tried[int(np.argmin(errors))]
@@ -240,6 +264,7 @@ def search(
     span = ranges(graph)
     forced = Forced.of(graph, calibration)
     bits = profile.width(options.weight_bits)
+    full = tuple(name for name, _ in options.grows)
     scales: dict[Group, Scale] = {}
     for group in found:
         loads = tuple(
@@ -251,6 +276,6 @@ def search(
         cells = tuple(cell(node, calibration, span, profile.safety) for node in neurons)
         one = pattern(group, profile, cells)
         limit = limits(group, profile, loads, cells, hosted.values())
-        found_scale = Search(group, profile, bits, loads, cells, one, limit, forced)
+        found_scale = Search(group, profile, bits, loads, cells, one, limit, forced, full=full)
         scales[group] = found_scale.run(per_channel=options.per_channel)
     return scales
