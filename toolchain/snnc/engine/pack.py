@@ -110,9 +110,12 @@ class Packer:
         found["acc"] = 64 if numbers else _accumulator(p, kinds)
         sources = max((self.plan.populations[way.source].size for way in p.ways), default=1)
         dense = [kind for kind in kinds if kind in (DENSE8, DENSE16)]
-        found["tile"] = weights.tile_width(p.size, sources * (2 if DENSE16 in dense else 1))
-        found["tiles"] = -(-p.size // found["tile"])
-        found["tiled"] = int(index not in self.looped and len(dense) + kinds.count(VECTOR) == len(kinds) > 0)
+        if dense:
+            found["tile"] = weights.tile_width(p.size, sources * (2 if DENSE16 in dense else 1))
+            found["tiles"] = -(-p.size // found["tile"])
+        found["tiled"] = int(
+            index not in self.looped and len(dense) + kinds.count(VECTOR) == len(kinds) and bool(dense)
+        )
         for way, chosen in zip(p.ways, kinds, strict=True):
             self.ways.append(_row(WAY, self.way(way, chosen, p, found)))
         return found | (self.closed(p) if kind == CLOSED else self.euler(p, found["acc"]))
@@ -132,7 +135,7 @@ class Packer:
         if kind == VECTOR:
             scalars, arrays = weights.vector(op, p.size)
         elif isinstance(op, Dense):
-            scalars, arrays = weights.dense(op, kind, found["tile"])
+            scalars, arrays = weights.dense(op, kind, found.get("tile", 0))
         elif isinstance(op, Convolution) and not source.numbers and (bits := _frame_bits(op, p)):
             scalars, arrays = weights.conv(op, bits)
         else:
