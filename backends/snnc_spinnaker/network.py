@@ -154,7 +154,7 @@ class Run:
             core.receive(time, sent[name])
         return steps, sent
 
-    def _deliver(self, projection: Projection, time: int, spikes: Values) -> IntArray:
+    def _deliver(self, projection: Projection, time: int, spikes: Values) -> IntArray:  # noqa: ARG002 - who learns asks
         """Sums of the weights of spikes [batch, n_source] that arrive in a tick, [batch, n_target]."""
         return projection.links.deliver(spikes).astype(np.int64)
 

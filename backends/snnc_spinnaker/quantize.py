@@ -39,6 +39,7 @@ from snnc.quantize.base import Calibration, Note, Quantized, QuantizeOptions, no
 from snnc_spinnaker import arith, solve
 from snnc_spinnaker.levels import Levels, measure
 from snnc_spinnaker.paths import paths_into
+from snnc_spinnaker.room import grown, learns
 from snnc_spinnaker.start import Idle, start_word
 
 CONVENTIONS = Conventions(
@@ -111,7 +112,8 @@ def quantize(graph: Graph, calibration: Calibration, options: QuantizeOptions) -
         graph: float graph that keeps the target's constraints.
         calibration: samples and the float run of exactly this graph.
         options: ``weight_bits`` bounds the levels of a weight's magnitude to ``2**bits - 1``; ``per_channel`` gives
-            each channel its own weight scale where weights reach the neurons in place.
+            each channel its own weight scale where weights reach the neurons in place, but not where weights learn;
+            ``grows`` leaves room for weights that learn.
 
     Raises:
         InputError: weight_bits outside 2 to 16, or a calibration without spikes of a source.
@@ -124,8 +126,10 @@ def quantize(graph: Graph, calibration: Calibration, options: QuantizeOptions) -
     made: dict[str, Node] = {}
     notes: list[Note] = []
     scales: dict[str, FloatArray] = {}
+    room = grown(graph, options.grows)
     for node in graph.neurons:
-        plan = _plan(graph, node, measure(graph, node, calibration), bits, options.per_channel)
+        channels = options.per_channel and not learns(graph, node, options.grows)
+        plan = _plan(room, node, measure(room, node, calibration), bits, channels)
         scales[node.name] = plan.scale * arith.ONE
         made[node.name], found = _neuron(node, plan, latency[node.name])
         notes += found

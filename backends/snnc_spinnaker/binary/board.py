@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -74,11 +74,14 @@ class Board:
         self.sources = [core for core in spec.cores if core.kind == SOURCE]
         self.packets = 0
 
-    def run(self, emitted: Mapping[str, BoolArray]) -> dict[str, dict[str, IntArray]]:
+    def run(
+        self, emitted: Mapping[str, BoolArray], watch: Callable[[int], None] | None = None
+    ) -> dict[str, dict[str, IntArray]]:
         """Runs every step.
 
         Args:
             emitted: source -> spikes [steps, n].
+            watch: called with the time after each step, when its last packet was processed.
 
         Returns:
             Population -> ``v`` (before the step's update), ``u_exc``, ``u_inh`` and ``spikes``, [steps, n] each.
@@ -94,6 +97,8 @@ class Board:
                 for place in self.router.targets(chip, key):
                     self._deliver(place, key)
             self.packets += len(sent)
+            if watch is not None:
+                watch(time)
         for core in self.cores.values():
             core.tick()  # the tick after the last one makes the program close its recordings
         return self._recordings()

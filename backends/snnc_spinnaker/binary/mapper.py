@@ -98,9 +98,8 @@ def _synapse(sim: Any, rule: Mapping[str, Any] | None) -> Any:
     timing = sim.SpikePairRule(
         tau_plus=rule["tau_plus"], tau_minus=rule["tau_minus"], A_plus=rule["a_plus"], A_minus=rule["a_minus"]
     )
-    return sim.STDPMechanism(
-        timing_dependence=timing, weight_dependence=kinds[rule["kind"]](w_min=0.0, w_max=rule["w_max"])
-    )
+    bounds = kinds[rule["kind"]](w_min=rule["w_min"], w_max=rule["w_max"])
+    return sim.STDPMechanism(timing_dependence=timing, weight_dependence=bounds)
 
 
 def _board(names: Mapping[int, str]) -> dict[str, Any]:

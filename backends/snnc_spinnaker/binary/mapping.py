@@ -77,7 +77,7 @@ class Plasticity:
         kind: how a weight moves.
         tau_plus, tau_minus: time constants in ms.
         a_plus, a_minus: amplitudes; nA for ``additive``, fractions for ``multiplicative``.
-        w_max: largest weight in nA; the smallest is 0.
+        w_max, w_min: largest and smallest weight in nA.
     """
 
     projection: int
@@ -87,6 +87,7 @@ class Plasticity:
     a_plus: float
     a_minus: float
     w_max: float
+    w_min: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,72 @@
+"""The plastic synapses of a projection as one matrix: every row whose source fired in a tick at once.
+
+The same arithmetic as :class:`snnc_spinnaker.stdp.PlasticRow`, which the recordings of the release programs prove; rows
+do not know of each other, so that their order within a tick does not matter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.ir import IntArray
+from snnc_spinnaker import arith
+from snnc_spinnaker.ring import LIMIT
+from snnc_spinnaker.stdp import FULL_TRACE, HISTORY, Posts, Rule, looked_up
+
+
+class Block:
+    """Synapses from every source to every neuron of a population, with one delay.
+
+    Attributes:
+        weight: words [pre, post].
+        time, trace: of each source's last spike, [pre].
+    """
+
+    def __init__(self, weight: IntArray, delay: int, receptor: int) -> None:
+        """Args: delay: 1 to 2**D - 1 steps."""
+        self.weight = np.array(weight, dtype=np.int64)
+        self.delay = delay
+        self.receptor = np.full(self.weight.shape[1], receptor, dtype=np.int64)
+        self.time = np.zeros(len(self.weight), dtype=np.int64)
+        self.trace = np.zeros(len(self.weight), dtype=np.int64)
+
+    def arrive(self, rule: Rule, posts: Posts, time: int, sources: IntArray) -> IntArray:
+        """Spikes of these sources arrive: their rows catch up.
+
+        Returns:
+            Sums of their new weights, [post], for the ring.
+        """
+        last_time, last_trace = self.time[sources, np.newaxis], self.trace[sources, np.newaxis]
+        kept = looked_up(rule.plus, time - last_time)
+        self.time[sources] = time
+        self.trace[sources] = arith.int16(arith.stdp_mul(last_trace, kept) + FULL_TRACE)[:, 0]
+        receptor = int(self.receptor[0])
+        shift = rule.shift[receptor]
+        weight = self._caught_up(rule, posts, arith.w32(self.weight[sources] << shift), time, last_time, last_trace)
+        self.weight[sources] = words = (weight >> shift) & LIMIT
+        return np.asarray(words.sum(axis=0))
+
+    def _caught_up(
+        self, rule: Rule, posts: Posts, weight: IntArray, time: int, last_time: IntArray, last_trace: IntArray
+    ) -> IntArray:
+        late = self.delay if rule.delayed_posts else 0
+        begin, end = np.maximum(last_time - late, 0), max(time - late, 0)
+        known = (np.arange(HISTORY) < posts.count[:, np.newaxis]) & (posts.time <= end)
+        known[:, 0] = False
+        for entry in range(1, HISTORY):
+            there = posts.time[:, entry]
+            inside = np.flatnonzero(known[:, entry] & (there > begin.min()))
+            if not inside.size:
+                continue
+            since = there[inside] + late - last_time
+            rise = arith.stdp_mul(last_trace, looked_up(rule.plus, since))
+            risen = rule.moved(weight[:, inside], rise, self.receptor[inside], up=True)
+            weight[:, inside] = np.where((there[inside] > begin) & (since > 0), risen, weight[:, inside])
+        # Times rise with the entries, so that as many are known as the newest one's place says.
+        newest = known.sum(axis=1)
+        some = np.flatnonzero(newest)
+        at = newest[some]
+        kept = looked_up(rule.minus, time - (posts.time[some, at] + late))
+        fall = arith.stdp_mul(posts.trace[some, at], kept)
+        weight[:, some] = rule.moved(weight[:, some], fall, self.receptor[some], up=False)
+        return weight
