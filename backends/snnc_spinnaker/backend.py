@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
 
 from snnc.backend import Executor, Program
 from snnc.errors import TraceError, UnsupportedError
-from snnc.ir import FixedGraph
+from snnc.ir import FixedGraph, FloatArray
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_spinnaker import export as script
@@ -18,6 +19,7 @@ from snnc_spinnaker import lower as spinnaker1
 from snnc_spinnaker import spinnaker2_lower as spinnaker2
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Run
+from snnc_spinnaker.placement_report import Report
 from snnc_spinnaker.record import Recorder
 from snnc_spinnaker.spinnaker2_target import SPINNAKER2
 from snnc_spinnaker.target import SPINNAKER1
@@ -33,6 +35,14 @@ def lower(graph: FixedGraph, target: Target) -> Program:
     if target.name == SPINNAKER2.name:
         return spinnaker2.lower(graph, target)
     return spinnaker1.lower(graph, target)
+
+
+def forecast(program: Program, rates: Mapping[str, FloatArray]) -> Program:
+    """Synaptic events per ms of every core at the given rates; spinnaker2's tables count none."""
+    if program.target == SPINNAKER2.name:
+        return program
+    machine = program.data if isinstance(program.data, Machine) else build(program.graph)
+    return replace(program, tables=Report(machine, SPINNAKER1, rates).tables())
 
 
 def export(program: Program) -> Mapping[str, bytes]:
@@ -97,4 +107,4 @@ def run_binary(program: Program, spikes: Array, probes: Probes) -> Trace:
 executors: Mapping[str, Executor] = {"binary": run_binary}
 
 
-__all__ = ["executors", "export", "lower", "name", "run", "run_binary", "targets"]
+__all__ = ["executors", "export", "forecast", "lower", "name", "run", "run_binary", "targets"]

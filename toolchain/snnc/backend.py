@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import InputError, unknown
-from snnc.ir import FixedGraph, Network
+from snnc.ir import FixedGraph, FloatArray, Network
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 
@@ -75,6 +75,19 @@ class Exporter(Backend, Protocol):
 
     def export(self, program: Program) -> Mapping[str, bytes]:
         """Files for the target's folder, name -> content; the same program gives the same bytes."""
+
+
+@runtime_checkable
+class Forecaster(Backend, Protocol):
+    """A back end that can say how busy a program keeps its chip when populations spike as they did on samples."""
+
+    def forecast(self, program: Program, rates: Mapping[str, FloatArray]) -> Program:
+        """The program with measured beside worst-case figures in its tables; nothing that executes changes.
+
+        Args:
+            program: made by ``lower``.
+            rates: population -> spikes per step of each of its neurons [*shape]; who is missing spikes in every step.
+        """
 
 
 Executor = Callable[[Program, npt.NDArray[Any], Probes], Trace]

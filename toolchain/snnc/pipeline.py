@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from snnc.backend import Backend, Program, Registry
+from snnc.backend import Backend, Forecaster, Program, Registry
 from snnc.config import Config
 from snnc.errors import InputError, UnsupportedError, Violation, unknown
 from snnc.evidence import Rung
-from snnc.ir import Graph
+from snnc.ir import FloatArray, Graph
 from snnc.ladder import PassWitness
 from snnc.learning import check_projections
 from snnc.passes import DEFAULT, parse_passes
 from snnc.passes.base import Applied, Pass, run_passes
 from snnc.quantize.base import Quantized, QuantizeOptions
-from snnc.quantize.calibrate import calibrate
+from snnc.quantize.calibrate import calibrate, rates
 from snnc.sources import Source
 from snnc.target import Target, check
 from snnc.validation import Progress, quiet
@@ -79,12 +80,21 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
         ready, own = prepared[name]
         options = QuantizeOptions(config.compile.weight_bits or None, config.compile.per_channel)
         quantized = source.integers(target) if source.integers else None
+        measured: Mapping[str, FloatArray] = {}
         if quantized is None:
-            quantized = target.quantize(ready, calibrate(ready, source.samples.spikes, reference.execute), options)
+            calibration = calibrate(ready, source.samples.spikes, reference.execute)
+            quantized, measured = target.quantize(ready, calibration, options), rates(calibration)
         quantized = overflowing(quantized, target, config.compile.overflow)
-        builds.append(Build(target, backend, ready, quantized, backend.lower(quantized.graph, target), own))
+        program = lowered(quantized, target, backend, measured)
+        builds.append(Build(target, backend, ready, quantized, program, own))
     progress("quantize and lower", len(served), len(served))
     return Compilation(source, config, graph, history, tuple(builds), (*source.rungs, *witness.rungs))
+
+
+def lowered(quantized: Quantized, target: Target, backend: Backend, measured: Mapping[str, FloatArray]) -> Program:
+    """The program, with a forecast from the measured rates where there are any and the back end makes one."""
+    program = backend.lower(quantized.graph, target)
+    return backend.forecast(program, measured) if measured and isinstance(backend, Forecaster) else program
 
 
 def common_passes(config: Config) -> tuple[Pass, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import InputError
-from snnc.ir import Network
+from snnc.ir import FloatArray, Network
 from snnc.quantize.base import Calibration
 from snnc.trace import Probes, Trace, check_samples
 
@@ -36,3 +37,8 @@ def calibrate(graph: Network, samples: npt.NDArray[Any], execute: Execute) -> Ca
     source = graph.inputs[0]
     given = check_samples(samples, None, source.shape, source.encoding, "calibration samples").spikes
     return Calibration(given, execute(graph, given, Probes("all", "all")))
+
+
+def rates(calibration: Calibration) -> dict[str, FloatArray]:
+    """Spikes per step of every neuron on the samples: population -> [*shape]."""
+    return {name: np.mean(spikes != 0, axis=(0, 1)) for name, spikes in calibration.trace.spikes.items()}
