@@ -86,19 +86,10 @@ def stream(samples: int) -> dict[str, Any]:
 
 
 API = """
-import importlib.util, sys
-from pathlib import Path
-from snnc.artifacts import open_folder
-from snnc.backend import discover
-from snnc.trace import Probes, load_npz
-opened = open_folder(Path(sys.argv[1]), discover())
-spikes = load_npz(Path(sys.argv[2]))["spikes"]
-if importlib.util.find_spec("snnc.engine.run"):
-    from snnc.engine import planner, run
-    run.execute(planner.plan(opened.fixed_graph("generic")), spikes, Probes())
-else:
-    backend, _, program = opened.lowered("generic")
-    backend.run(program, spikes, Probes())
+import sys
+import numpy
+from snnc.compiled import load
+load(sys.argv[1]).run(numpy.load(sys.argv[2], allow_pickle=False)["spikes"])
 heavy = [name for name in ("torch", "onnx", "onnxruntime") if name in sys.modules]
 print(", ".join(heavy))
 """
@@ -115,7 +106,7 @@ def start_up(rounds: int) -> dict[str, Any]:
         np.savez(data, spikes=(np.random.default_rng(0).random((1, 16, *shape)) < 0.2).astype(np.int8))
         bare = [sys.executable, "-c", "pass"]
         api = [sys.executable, "-c", API, str(folder), str(data)]
-        run = [*snnc, "run", str(folder), "--backend", "reference", "--input", str(data)]
+        run = [*snnc, "run", str(folder), "--input", str(data)]
         seconds: dict[str, list[float]] = {"bare": [], "snnc run": [], "Python API": []}
         for _ in range(rounds + 1):
             for key, command in zip(seconds, (bare, run, api), strict=True):

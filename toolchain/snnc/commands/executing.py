@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.commands.screen import Screen, save
-from snnc.engine import files as plan_files
+from snnc.compiled import load
 from snnc.engine import run as engine_run
 from snnc.engine.accumulators import accumulators
 from snnc.engine.choice import REFERENCE, check_choice, path
 from snnc.engine.plan import Plan
 from snnc.errors import InputError, unknown
-from snnc.folder import GENERIC, PLAN_FILE, Folder, place, read_folder
+from snnc.folder import GENERIC, Folder, place
 from snnc.metrics import accuracy
 from snnc.trace import Probes, Samples, Trace, join, read_samples, select, write_trace
 
@@ -145,14 +145,8 @@ def _planned(folder: Path, what: RunChoices) -> tuple[Folder, str, Plan]:
     """The plan that was stored while compiling."""
     if what.executor != EMULATOR:
         raise InputError(f"--executor {what.executor} belongs to a back end; name it with --backend")
-    compiled = read_folder(folder)
-    target = what.target or GENERIC
-    if target not in compiled.manifest["targets"]:
-        raise InputError(unknown("compiled target", target, dict.fromkeys(compiled.manifest["targets"])))
-    name = place(target, PLAN_FILE)
-    if name not in compiled.files:
-        raise InputError(f"{folder} has no {name}: the engine does not execute this target; use --engine reference")
-    return compiled, target, plan_files.read(compiled[name])
+    compiled, target = load(folder), what.target or GENERIC
+    return compiled.folder, target, compiled.plan(target)
 
 
 def _kernels(plan: Plan, what: RunChoices, probes: Probes, worst: dict[str, list[int]]) -> Runner:
