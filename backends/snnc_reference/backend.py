@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy.typing as npt
 
-from snnc.backend import Program
+from snnc.backend import Program, discover
 from snnc.errors import UnsupportedError
-from snnc.ir import Fixed, FixedGraph
+from snnc.ir import Fixed, FixedGraph, FloatArray, Graph
+from snnc.learning import LearningConfig
+from snnc.learning.account import Rounding
+from snnc.learning.plastic import bind_fixed, bind_float
+from snnc.learning.session import Hosts
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
+from snnc_reference.learning_run import Learner
 from snnc_reference.refusals import refusals
 from snnc_reference.targets import GENERIC
 
@@ -42,4 +48,31 @@ def run(program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace:
     return execute(program.graph, spikes, probes)
 
 
-__all__ = ["execute", "lower", "name", "run", "targets"]
+def learner(
+    graph: Graph,
+    fixed: FixedGraph | None,
+    scales: Mapping[str, FloatArray],
+    learning: Iterable[LearningConfig],
+    *,
+    seed: int | None = None,
+    rounding: Rounding | None = None,
+    hosts: Hosts | None = None,
+) -> Learner:
+    """A network that learns; see :class:`snnc.backend.Teacher`.
+
+    Args:
+        graph: float network.
+        fixed: integers of any target with Loihi's engine; None learns in float64.
+        scales: population -> raw state units per 1.0 of the integers.
+        learning: the rules.
+        seed: of all rounding; None takes the rules' own.
+        rounding: of integer weights; None is the chip's own.
+        hosts: what the host does, by kind of operation.
+    """
+    if fixed is None:
+        return Learner(graph, bind_float(graph, learning), seed=seed, hosts=hosts)
+    plastic = bind_fixed(fixed, scales, learning, discover().target(fixed.target)[1].learning)
+    return Learner(fixed, plastic, scales=scales, seed=seed, hosts=hosts, rounding=rounding)
+
+
+__all__ = ["execute", "learner", "lower", "name", "run", "targets"]

@@ -19,8 +19,8 @@ STAGES = {
     "errors": 0, "ir": 1, "plain": 1, "nn": 2, "trace": 2, "folder": 2, "capture": 3, "passes": 3, "conversion": 3,
     "quantize": 3, "formats": 3, "learning": 3, "config": 3, "target": 4, "engine": 4, "compiled": 5, "backend": 5,
     "comparison": 6, "compare": 6, "metrics": 6, "evidence": 6, "ladder": 7, "report": 7, "anns": 7, "sources": 7,
-    "validation": 8, "pipeline": 8, "accounts": 8, "artifacts": 9, "testing": 9, "commands": 10, "cli": 11,
-    "cli_learn": 11, "pytest_plugin": 11,
+    "validation": 8, "pipeline": 8, "learnfolder": 8, "accounts": 8, "artifacts": 9, "testing": 9, "commands": 10,
+    "cli": 11, "cli_learn": 11, "pytest_plugin": 11,
 }  # fmt: skip
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnc import learnfolder
 from snnc.accounts import overflows_json, registers_json, tables_json
 from snnc.backend import Backend, Exporter, Program, Registry
 from snnc.engine import files as plan_files
@@ -78,7 +79,7 @@ def build_files(build: Build) -> dict[str, bytes]:
         "registers": registers_json(build.quantized.graph),
         "overflows": overflows_json(build.quantized.graph, build.target),
         "utilization": {key: list(pair) for key, pair in build.program.utilization.items()},
-        "tables": tables_json(build.program),
+        "tables": {**tables_json(build.program), **learnfolder.tables(build.taught)},
         "passes": [asdict(entry) for entry in build.history],
     }
     if plan is not None:
@@ -109,7 +110,9 @@ def files(compilation: Compilation) -> dict[str, bytes]:
     found = {FLOAT_FILE: onnx_file.write(compilation.graph)}
     for build in compilation.builds:
         found |= build_files(build)
-    return found
+    return found | learnfolder.files(
+        compilation.config.learning, compilation.graph, (b.taught for b in compilation.builds)
+    )
 
 
 def facts(compilation: Compilation) -> dict[str, Any]:

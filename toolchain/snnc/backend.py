@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import InputError, unknown
-from snnc.ir import FixedGraph, FloatArray, Network
+from snnc.ir import FixedGraph, FloatArray, Graph, Network
+from snnc.learning.session import Learner
+from snnc.learning.settings import LearningConfig
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 
@@ -112,6 +114,29 @@ def executor(backend: Backend, name: str = EMULATOR) -> Executor:
     if name not in offered:
         raise InputError(unknown(f"executor of the back end {backend.name!r}", name, (EMULATOR, *offered)))
     return offered[name]
+
+
+@runtime_checkable
+class Teacher(Backend, Protocol):
+    """A back end on which networks learn."""
+
+    def learner(
+        self,
+        graph: Graph,
+        fixed: FixedGraph | None,
+        scales: Mapping[str, FloatArray],
+        learning: Iterable[LearningConfig],
+        **options: Any,
+    ) -> Learner:
+        """A network that learns, before its first sample.
+
+        Args:
+            graph: float network.
+            fixed: its integers for a target; None is for the reference, which learns in float64 then.
+            scales: population -> raw state units per 1.0 of the integers.
+            learning: the rules.
+            options: the back end's own, such as ``seed``; none is needed.
+        """
 
 
 @runtime_checkable

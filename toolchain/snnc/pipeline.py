@@ -11,6 +11,7 @@ from snnc.errors import InputError, UnsupportedError, Violation, unknown
 from snnc.evidence import Rung
 from snnc.ir import FloatArray, Graph
 from snnc.ladder import PassWitness
+from snnc.learnfolder import Taught, bound, demand_unchanged, quantized_for
 from snnc.learning import check_projections
 from snnc.passes import DEFAULT, parse_passes
 from snnc.passes.base import Applied, Pass, run_passes
@@ -33,6 +34,7 @@ class Build:
         quantized: the integers and their notes.
         program: lowered.
         history: passes that ran.
+        taught: what the target makes of the rules by which projections learn.
     """
 
     target: Target
@@ -41,6 +43,7 @@ class Build:
     quantized: Quantized
     program: Program
     history: tuple[Applied, ...]
+    taught: Taught
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,7 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
     witness = PassWitness(reference, source.samples.head(config.verify.samples).spikes)
     graph, history = run_passes(source.graph, common_passes(config), witness)
     chosen = dict.fromkeys((GENERIC, *config.compile.targets))
+    asked = config.compile.targets or (GENERIC,)
     served = {name: registry.target(name) for name in chosen}
     prepared = {
         name: run_passes(graph, preparation(target, config.compile.allow), witness)
@@ -78,15 +82,20 @@ def compile_source(source: Source, config: Config, registry: Registry, progress:
     for index, (name, (backend, target)) in enumerate(served.items()):
         progress("quantize and lower", index, len(served))
         ready, own = prepared[name]
+        demand_unchanged(source.graph, ready, config.learning, name)
         options = QuantizeOptions(config.compile.weight_bits or None, config.compile.per_channel)
         quantized = source.integers(target) if source.integers else None
         measured: Mapping[str, FloatArray] = {}
         if quantized is None:
             calibration = calibrate(ready, source.samples.spikes, reference.execute)
-            quantized, measured = target.quantize(ready, calibration, options), rates(calibration)
+            quantized, measured = (
+                quantized_for(target, ready, calibration, options, config.learning),
+                rates(calibration),
+            )
         quantized = overflowing(quantized, target, config.compile.overflow)
         program = lowered(quantized, target, backend, measured)
-        builds.append(Build(target, backend, ready, quantized, program, own))
+        taught = bound(target, quantized, config.learning, asked=name in asked)
+        builds.append(Build(target, backend, ready, quantized, program, own, taught))
     progress("quantize and lower", len(served), len(served))
     return Compilation(source, config, graph, history, tuple(builds), (*source.rungs, *witness.rungs))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc import artifacts
+from snnc import artifacts, learnfolder
 from snnc.accounts import tables_json, weights_by_layer
 from snnc.backend import Registry, discover
 from snnc.commands.screen import Screen, save
@@ -108,6 +108,7 @@ def compile_(screen: Screen, model: str, choices: Choices, output: Path | None, 
         "evidence": evidence.to_json(),
         "model": source.name,
         "targets": [b.target.name for b in compilation.builds],
+        **(learnfolder.summary(files)),
     }
     files["report.json"] = json_bytes(report)
     files["report.html"] = html.page(page_data(compilation, done))
@@ -120,6 +121,8 @@ def compile_(screen: Screen, model: str, choices: Choices, output: Path | None, 
                 evidence, {artifacts.column(b.target.name): b.quantized.notes for b in compilation.builds}
             )
         )
+        for sentence in learnfolder.sentences(b.taught for b in compilation.builds):
+            screen.line(sentence)
         screen.line(f"wrote {out}")
     return 0
 
@@ -132,7 +135,7 @@ def page_data(compilation: Compilation, done: Validated) -> html.PageData:
         title=f"{compilation.source.name}: float against integers",
         evidence=done.evidence,
         utilization={name: b.program.utilization for name, b in builds.items()},
-        tables={name: tables_json(b.program) for name, b in builds.items()},
+        tables={name: {**tables_json(b.program), **learnfolder.tables(b.taught)} for name, b in builds.items()},
         notes={name: b.quantized.notes for name, b in builds.items()},
         traces=done.traces,
         scales={name: b.quantized.scales for name, b in builds.items()},
