@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snnc.backend import Program
+from snnc.errors import SnncError
 from snnc.ir import Add, Affine, Edge, Graph, Input, Neuron, Node, Readout
 from snnc.ladder import EVERYTHING
 from snnc.passes.base import run_passes
@@ -25,8 +26,10 @@ from snnc_reference.execute import execute
 from snnc_spinnaker import backend, delay_core, network, placement_demand
 from snnc_spinnaker.binary import mapping
 from snnc_spinnaker.binary.board import SOURCE, Router
+from snnc_spinnaker.binary.core import Core
 from snnc_spinnaker.binary.execute import run
 from snnc_spinnaker.delay_core import DelayCore
+from snnc_spinnaker.delays import held
 from snnc_spinnaker.placement_demand import Demand
 from snnc_spinnaker.ring import Layout
 from snnc_spinnaker.target import SPINNAKER1
@@ -208,6 +211,25 @@ def test_slices_that_do_not_fit_are_wrong_on_the_release_programs() -> None:
     assert not differences(emulated(wrong, x), emulated(program, x)), "to the emulator slices mean nothing"
     if NIGHTLY:
         assert differences(run(wrong, x, EVERYTHING), emulated(program, x))["h", "u_exc"] > 50
+
+
+@pytest.mark.parametrize(("count", "reach"), [(1, 128), (2, 128), (3, 128), (4, 128), (3, 256), (1, 1024)])
+def test_the_release_program_has_memory_for_as_many_neurons_as_plans_give_it(count: int, reach: int) -> None:
+    program, x, _ = stages()
+    spec = mapping.mapped(program.data, x.shape[1] + program.graph.depth + 1)
+    late = next(core for core in spec.cores if core.kind == LATE)
+    most = held(count, reach)
+    assert 0 < most < 256
+
+    def start(size: int) -> None:
+        words = np.frombuffer(late.regions[1][1], dtype="<u4").copy()
+        words[4:7] = size, count, reach
+        regions = {**late.regions, 1: (words.nbytes, words.tobytes())}
+        Core(replace(late, size=size, regions=regions), 10)
+
+    start(most)
+    with pytest.raises(SnncError, match=r"delay_extension\.aplx stopped at .*run-time exception"):
+        start(most + 4)
 
 
 @given(
