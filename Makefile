@@ -57,17 +57,17 @@ bench: $(STAMP)  ## the fast executor and every other one against what others wo
 	$(BIN)/python benchmarks/engine.py $(BENCH)
 	$(BIN)/python benchmarks/executors.py
 
-ci: lint type test demo  ## what continuous integration runs
+ci: lint type test sanitize demo  ## what continuous integration runs
 
 kernels: $(STAMP)  ## compile the engine's kernels again, in place
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
 # The sanitizers' own library has to be there before Python; Python itself leaks by design.
 SANITIZED := build/sanitize/snnc/engine/_kernels.so
-sanitize: $(STAMP)  ## the kernels' tests under the address and undefined-behaviour sanitizers
+sanitize: $(STAMP)  ## the engine's tests, random networks too, under the address and undefined-behaviour sanitizers
 	$(BIN)/python setup.py --quiet build_ext --sanitize --build-lib build/sanitize --build-temp build/sanitize/objects
 	LD_PRELOAD=$$($${CC:-gcc} -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 SNNC_KERNELS=$(CURDIR)/$(SANITIZED) \
-		$(BIN)/pytest tests/unit/engine -k kernels
+		$(BIN)/pytest -n 2 tests/unit/engine tests/equivalence/test_rung4_engine.py
 
 clean:  ## remove everything that is made
 	rm -rf $(VENV) $(OUT) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
