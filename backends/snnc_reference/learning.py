@@ -80,7 +80,7 @@ class IntegerLearning:
         self._arrive(np.asarray(pre, dtype=np.int64), now)
         self._roll()
         again = (np.asarray(post) != 0) & (self._last_post > 0)
-        for j, trace in enumerate(self.rule.post_traces):
+        for j, trace in enumerate(self.rule.post_traces if again.any() else ()):
             self.y[j] = np.where(again, kicked(self.y[j], trace.impulse, self._y_dice.impulse), self.y[j])
         self._last_post[np.asarray(post) != 0] = now
         if self.rule.third_factors:
@@ -106,11 +106,13 @@ class IntegerLearning:
         event = pre != 0
         if self.rule.payload == "ignored":
             again = event & (self._last_pre > 0)
-            self.x[0] = np.where(again, kicked(self.x[0], self.rule.x1.impulse, 0), self.x[0])
+            if again.any():
+                self.x[0] = np.where(again, kicked(self.x[0], self.rule.x1.impulse, 0), self.x[0])
         else:
             self.x[0], event = loaded(self.x[0], pre, self.rule.payload)
             again = event & (self._last_pre > 0)
-        self.x[1] = np.where(again, kicked(self.x[1], self.rule.x2.impulse, 0), self.x[1])
+        if again.any():
+            self.x[1] = np.where(again, kicked(self.x[1], self.rule.x2.impulse, 0), self.x[1])
         self._last_pre[event] = now
 
     def _learn(self) -> None:

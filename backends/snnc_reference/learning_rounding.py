@@ -72,11 +72,12 @@ def history(start: IntArray, last: IntArray, traces: Sequence[SynapticTrace], di
         [steps + 1, traces, n]; row k is the end of step k.
     """
     rows = [start]
+    spikes = np.bincount(last, minlength=steps + 1)
     for k in range(1, steps + 1):
         row = np.empty_like(start)
         for j, trace in enumerate(traces):
             kept = decayed(rows[-1][j], trace.tau, dice.decay)
-            row[j] = np.where(last == k, kicked(kept, trace.impulse, dice.impulse), kept)
+            row[j] = np.where(last == k, kicked(kept, trace.impulse, dice.impulse), kept) if spikes[k] else kept
         rows.append(row)
     return np.stack(rows)
 
