@@ -17,6 +17,7 @@ from snnc.trace import Probes, Trace
 from snnc_spinnaker import export as script
 from snnc_spinnaker import lower as spinnaker1
 from snnc_spinnaker import spinnaker2_lower as spinnaker2
+from snnc_spinnaker.learner import Learner, learner
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Run
 from snnc_spinnaker.placement_report import Report
@@ -107,4 +108,6 @@ def run_binary(program: Program, spikes: Array, probes: Probes) -> Trace:
 executors: Mapping[str, Executor] = {"binary": run_binary}
 
 
-__all__ = ["executors", "export", "forecast", "lower", "name", "run", "run_binary", "targets"]
+__all__ = [
+    "Learner", "executors", "export", "forecast", "learner", "lower", "name", "run", "run_binary", "targets",
+]  # fmt: skip

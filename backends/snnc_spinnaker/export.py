@@ -2,7 +2,8 @@
 
 The script is the module :mod:`snnc_spinnaker.run_spynnaker` word for word; all that differs between networks is in the
 .npz: ``network`` (JSON), parameter words ``<number>.neuron``, ``.threshold`` and ``.synapse`` of each population, and
-connection columns ``<number>.pre``, ``.post`` and ``.weight`` of each projection.
+connection columns ``<number>.pre``, ``.post`` and ``.weight`` of each projection. A projection that learns has its rule
+in ``network``, and then ``pause``, the silent steps after each sample, says that all samples are one run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.backend import Program
+from snnc.ir import FixedGraph
 from snnc.trace import npz_bytes
+from snnc_spinnaker.learn import Learning, Plastic
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine
 from snnc_spinnaker.placement_demand import per_core
@@ -25,8 +28,17 @@ SCRIPT, DATA = "run_spynnaker.py", "spynnaker.npz"
 
 def export(program: Program) -> dict[str, bytes]:
     """The script and its data."""
-    graph = program.graph
-    machine = program.data if isinstance(program.data, Machine) else build(graph)
+    machine = program.data if isinstance(program.data, Machine) else build(program.graph)
+    return _files(program.graph, machine, (), 0)
+
+
+def export_learning(learning: Learning) -> dict[str, bytes]:
+    """The script and its data for a network that learns."""
+    return _files(learning.graph, learning.machine, learning.plastic, learning.pause)
+
+
+def _files(graph: FixedGraph, machine: Machine, plastic: tuple[Plastic, ...], pause: int) -> dict[str, bytes]:
+    rules = {one.number: _rule(one) for one in plastic}
     shifts = {population.name: population.ring_shift for population in machine.populations}
     sources = [
         {"name": s.name, "shape": graph.shapes[s.name], "size": s.size, "kind": s.kind, "start": s.start,
@@ -40,10 +52,11 @@ def export(program: Program) -> dict[str, bytes]:
     ]  # fmt: skip
     projections = [
         {"source": p.source, "target": p.target, "receptor": p.receptor, "delay": p.delay,
-         "ring_shift": shifts[p.target]}
-        for p in machine.projections
+         "ring_shift": shifts[p.target], "rule": rules.get(number)}
+        for number, p in enumerate(machine.projections)
     ]  # fmt: skip
-    network = {"depth": graph.depth, "sources": sources, "populations": populations, "projections": projections}
+    network = {"depth": graph.depth, "pause": pause, "sources": sources, "populations": populations}
+    network["projections"] = projections
     arrays: dict[str, npt.NDArray[Any]] = {"network": np.array(json.dumps(network, sort_keys=True))}
     for number, population in enumerate(machine.populations):
         for key in ("neuron", "threshold", "synapse"):
@@ -53,3 +66,13 @@ def export(program: Program) -> dict[str, bytes]:
         for key, kind in (("pre", np.uint32), ("post", np.uint32), ("weight", np.uint16)):
             arrays[f"{number}.{key}"] = getattr(links, key).astype(kind)
     return {SCRIPT: files("snnc_spinnaker").joinpath(SCRIPT).read_bytes(), DATA: npz_bytes(arrays)}
+
+
+def _rule(one: Plastic) -> dict[str, Any]:
+    """A rule as PyNN has it, but amplitudes as sPyNNaker writes them: in nA where they are additive."""
+    pair = one.pair
+    plus, minus = pair.written
+    return {
+        "name": one.name, "shape": one.shape, "kind": pair.kind, "tau_plus": pair.tau_plus, "tau_minus": pair.tau_minus,
+        "A_plus": plus, "A_minus": minus, "w_min": pair.w_min, "w_max": pair.w_max, "unit": one.unit,
+    }  # fmt: skip

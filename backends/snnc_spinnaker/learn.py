@@ -111,9 +111,9 @@ def weight_scale(graph: Graph, fixed: FixedGraph, scales: Mapping[str, npt.Array
         projection: node that holds the weights.
 
     Raises:
-        UnsupportedError: channels of the population have different scales.
+        UnsupportedError: channels of the population have different scales, or several populations share the weights.
     """
-    (path,) = (path for path in all_paths(fixed) if projection in path.weighted)
+    path = _path(fixed, projection)
     node, made = graph[path.target], fixed[path.target]
     assert isinstance(node, Neuron)
     assert isinstance(made, Neuron)

@@ -6,7 +6,9 @@ Needs sPyNNaker 7.4.1 and NumPy and nothing else, and a configuration that names
 ``spynnaker.cfg`` in the folder where it runs). INPUT holds ``spikes`` [B, T, ...] or [T, ...] of 0 and 1. OUTPUT gets
 ``spikes/<population>`` (and ``states/<population>/v``, ``u_exc`` and ``u_inh`` as raw s16.15 integers) with the same
 leading axes, in logical time: step t of every population is step t of the network without the one step that each
-connection takes on the chip. On a virtual board (``[Machine] virtual_board = True``) nothing runs; OUTPUT then holds
+connection takes on the chip. Where projections learn (STDP), all samples are one run with silent steps between them,
+and OUTPUT also gets ``weights/<projection>`` [post, pre] as they are in the end, in the unit of the network before it
+was compiled. On a virtual board (``[Machine] virtual_board = True``) nothing runs; OUTPUT then holds
 ``mapping``, JSON with the cores and keys that the tools chose.
 """
 
@@ -37,17 +39,15 @@ class Sample:
         """Args: given: input spikes [T, n]; states: record membranes and currents too."""
         self.sim, self.network, self.data = sim, network, data
         self.states = STATES if states else {}
-        self.steps = len(given)
-        # A membrane is recorded before the update of its step, so that the last one needs a step more.
-        self.ticks = self.steps + int(network["depth"]) + 1
+        # A membrane is recorded before the update of its step, so that the last one needs a step more; a pause has it.
+        self.ticks = len(given) + (0 if network["pause"] else int(network["depth"]) + 1)
         self.made: dict[str, Any] = {}
         sim.setup(timestep=1.0)
         for entry in network["sources"]:
             self.made[entry["name"]] = self.source(entry, given)
         for number, entry in enumerate(network["populations"]):
             self.made[entry["name"]] = self.population(entry, number)
-        for number, entry in enumerate(network["projections"]):
-            self.project(entry, number)
+        self.projected = [self.project(entry, number) for number, entry in enumerate(network["projections"])]
 
     def source(self, entry: Mapping[str, Any], given: Array) -> Any:
         """A spike source; a spike of step t is sent in tick ``t + start``."""
@@ -83,7 +83,7 @@ class Sample:
             more = {**more, "neurons_per_core": entry["per_core"]}
         return self.sim.Population(entry["size"], cell, label=entry["name"], additional_parameters=more)
 
-    def project(self, entry: Mapping[str, Any], number: int) -> None:
+    def project(self, entry: Mapping[str, Any], number: int) -> Any:
         """Synapses of one receptor and one delay; weights are whole multiples of the ring buffer's unit."""
         weight = self.data[f"{number}.weight"] * 2.0 ** (entry["ring_shift"] - 15)
         columns = [
@@ -92,27 +92,50 @@ class Sample:
             weight,
             np.full(len(weight), entry["delay"]),
         ]
-        self.sim.Projection(
+        return self.sim.Projection(
             self.made[entry["source"]],
             self.made[entry["target"]],
             self.sim.FromListConnector(np.stack(columns, axis=1).astype(np.float64)),
             receptor_type=("excitatory", "inhibitory")[entry["receptor"]],
-            synapse_type=self.sim.StaticSynapse(),
+            synapse_type=self.synapse(entry["rule"]),
         )
 
-    def recorded(self, entry: Mapping[str, Any]) -> dict[str, Array]:
-        """Spikes and states [T, n] of a population, in logical time."""
-        made, late = self.made[entry["name"]], int(entry["latency"])
+    def synapse(self, rule: Mapping[str, Any] | None) -> Any:
+        """Static, or pair STDP. Amplitudes of additive STDP are in nA here, not parts of w_max as elsewhere in PyNN."""
+        sim = self.sim
+        if rule is None:
+            return sim.StaticSynapse()
+        kinds = {"additive": sim.AdditiveWeightDependence, "multiplicative": sim.MultiplicativeWeightDependence}
+        timing = sim.SpikePairRule(**{key: rule[key] for key in ("tau_plus", "tau_minus", "A_plus", "A_minus")})
+        bounds = kinds[rule["kind"]](w_min=rule["w_min"], w_max=rule["w_max"])
+        return sim.STDPMechanism(timing_dependence=timing, weight_dependence=bounds)
+
+    def learned(self) -> dict[str, Array]:
+        """Weights [post, pre] of projections that learn, as they are now in the board's memory."""
+        found = {}
+        for entry, made in zip(self.network["projections"], self.projected, strict=True):
+            rule = entry["rule"]
+            if rule is not None:
+                rows = np.array([tuple(row) for row in made.get(["weight"], format="list")])
+                words = np.zeros(rule["shape"])
+                steps = np.rint(rows[:, 2] * 2.0 ** (15 - entry["ring_shift"]))
+                words[rows[:, 1].astype(int), rows[:, 0].astype(int)] = steps
+                found[f"weights/{rule['name']}"] = words * rule["unit"]
+        return found
+
+    def recorded(self, entry: Mapping[str, Any], begin: int, steps: int) -> dict[str, Array]:
+        """Spikes and states [T, n] of a population, in logical time; ``begin`` is the tick of its first step."""
+        made, late = self.made[entry["name"]], begin + int(entry["latency"])
         spikes = np.zeros((self.ticks, entry["size"]), np.int8)
         events = np.asarray(made.spinnaker_get_data("spikes")).reshape(-1, 2)
         spikes[np.rint(events[:, 1]).astype(int), events[:, 0].astype(int)] = 1
-        found = {"spikes": spikes[late : late + self.steps]}
+        found = {"spikes": spikes[late : late + steps]}
         for name, quantity in self.states.items():
             rows = np.asarray(made.spinnaker_get_data(quantity)).reshape(-1, 3)
             raw = np.zeros((self.ticks, entry["size"]), np.int64)
             raw[np.rint(rows[:, 1]).astype(int), rows[:, 0].astype(int)] = np.rint(rows[:, 2] * ONE)
             first = late + (name == "v")
-            found[name] = raw[first : first + self.steps]
+            found[name] = raw[first : first + steps]
         return found
 
 
@@ -146,23 +169,34 @@ def simulate(spikes: Array, states: bool) -> dict[str, Array]:
     sim = importlib.import_module("pyNN.spiNNaker")
     shapes = {entry["name"]: entry["shape"] for entry in (*network["sources"], *network["populations"])}
     kept: dict[str, list[Array]] = {}
-    for given in spikes.reshape(*spikes.shape[:2], -1):
+    batch, steps = spikes.shape[:2]
+    flat = spikes.reshape(batch, steps, -1)
+    pause = int(network["pause"])
+    # What learns goes on from sample to sample, so that there is one board for all of them.
+    boards = list(flat)
+    if pause:
+        boards = [np.pad(flat, ((0, 0), (0, pause), (0, 0))).reshape(batch * (steps + pause), -1)]
+    weights: dict[str, Array] = {}
+    for given in boards:
         sample = Sample(sim, network, data, given, states)
         sim.run(sample.ticks)
         if virtual():
             found = mapping()
             sim.end()
             return {"mapping": np.array(json.dumps(found))}
-        for entry in network["sources"]:
-            sent = given if entry["kind"] == "array" else np.ones((len(given), entry["size"]), np.int8)
-            kept.setdefault(f"spikes/{entry['name']}", []).append(sent.astype(np.int8))
-        for entry in network["populations"]:
-            for name, values in sample.recorded(entry).items():
-                key = f"spikes/{entry['name']}" if name == "spikes" else f"states/{entry['name']}/{name}"
-                kept.setdefault(key, []).append(values)
+        for begin in range(0, len(given), steps + pause):
+            for entry in network["sources"]:
+                sent = given[begin : begin + steps]
+                sent = sent if entry["kind"] == "array" else np.ones((steps, entry["size"]))
+                kept.setdefault(f"spikes/{entry['name']}", []).append(sent.astype(np.int8))
+            for entry in network["populations"]:
+                for name, values in sample.recorded(entry, begin, steps).items():
+                    key = f"spikes/{entry['name']}" if name == "spikes" else f"states/{entry['name']}/{name}"
+                    kept.setdefault(key, []).append(values)
+        weights |= sample.learned()
         sim.end()
-    batch = spikes.shape[:2]
-    return {key: np.stack(values).reshape(*batch, *shapes[key.split("/")[1]]) for key, values in kept.items()}
+    traces = {key: np.stack(values).reshape(batch, steps, *shapes[key.split("/")[1]]) for key, values in kept.items()}
+    return {**traces, **weights}
 
 
 def main() -> None:
@@ -180,7 +214,8 @@ def main() -> None:
     batched = spikes.ndim == len(shape) + 2
     found = simulate(spikes if batched else spikes[np.newaxis], options.states)
     if "mapping" not in found:
-        found = {key: values if batched else values[0] for key, values in found.items()}
+        alone = {key: values for key, values in found.items() if key.startswith("weights/")}
+        found = {key: values if batched else values[0] for key, values in found.items()} | alone
         found["meta"] = np.array(json.dumps({"backend": "spynnaker", "target": "spinnaker1", "batched": batched}))
     np.savez_compressed(options.output, **found)  # type: ignore[arg-type]
 

@@ -36,6 +36,8 @@ class Block:
         Returns:
             Sums of their new weights, [post], for the ring.
         """
+        if not sources.size:
+            return np.zeros(self.weight.shape[1], dtype=np.int64)
         last_time, last_trace = self.time[sources, np.newaxis], self.trace[sources, np.newaxis]
         kept = looked_up(rule.plus, time - last_time)
         self.time[sources] = time

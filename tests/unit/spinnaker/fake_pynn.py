@@ -11,6 +11,9 @@ import numpy as np
 from snnc_spinnaker import arith
 from snnc_spinnaker.core import Core
 from snnc_spinnaker.ring import Layout
+from snnc_spinnaker.rows import Row
+from snnc_spinnaker.stdp import PlasticRow, Posts, Rule
+from snnc_spinnaker.stdp_config import table
 from snnc_spinnaker.words import Words
 
 
@@ -52,6 +55,36 @@ class Population:
         return Core(words, (exc, inh), Layout(8, (delay - 1).bit_length()))
 
 
+class Learning:
+    """A projection with STDP: rows as the core has them, weights as the host reads them."""
+
+    def __init__(self, source: Any, target: Any, rows: Any, synapse: Any) -> None:
+        self.source, self.target, self.rows, self.synapse = source, target, rows, synapse
+
+    def load(self, core: Core) -> None:
+        timing, weights = self.synapse.timing_dependence, self.synapse.weight_dependence
+        given = [weights.w_min, weights.w_max, timing.A_plus, timing.A_minus]
+        tables = table(timing.tau_plus), table(timing.tau_minus)
+        self.rule = Rule(weights.kind, *tables, np.stack([arith.to_accum(given)] * 2), core.shift)
+        self.posts = Posts(self.target.size)
+        self.plastic, bits = {}, core.ring.layout.neuron_bits
+        for number in range(self.source.size):
+            mine = self.rows[self.rows[:, 0] == number]
+            words = np.rint(mine[:, 2] * 2 ** (15 - core.shift[0])).astype("<u2")
+            plastic = np.concatenate([np.zeros(4, "<u2"), words, np.zeros(len(words) % 2, "<u2")]).view("<u4")
+            controls = mine[:, 3].astype(np.int64) << (bits + 1) | mine[:, 1].astype(np.int64)
+            self.plastic[number] = PlasticRow(Row(np.zeros(0, np.int64), plastic, controls), core.ring)
+
+    def get(self, names: list[str], **how: str) -> list[tuple[int, int, float]]:
+        assert (names, how) == (["weight"], {"format": "list"})
+        unit = 2.0 ** (self.rule.shift[0] - 15)
+        return [
+            (number, int(post), int(word) * unit)
+            for number, row in self.plastic.items()
+            for post, word in zip(row.neuron, row.weight, strict=True)
+        ]
+
+
 class Simulator(ModuleType):
     """What the script uses of the module."""
 
@@ -63,23 +96,37 @@ class Simulator(ModuleType):
         self.IF_curr_delta = lambda **given: ("delta", given)
         self.FromListConnector = lambda rows: rows
         self.StaticSynapse = SimpleNamespace
+        self.SpikePairRule = SimpleNamespace
+        self.STDPMechanism = SimpleNamespace
+        self.AdditiveWeightDependence = lambda **given: SimpleNamespace(kind="additive", **given)
+        self.MultiplicativeWeightDependence = lambda **given: SimpleNamespace(kind="multiplicative", **given)
 
     def setup(self, timestep: float) -> None:
         assert timestep == 1.0
         self.setups += 1
         self.populations: list[Population] = []
         self.projections: list[Any] = []
+        self.learning: list[Learning] = []
 
     def Population(self, *given: Any, **more: Any) -> Population:
         self.populations.append(Population(*given, **more))
         return self.populations[-1]
 
-    def Projection(self, source: Any, target: Any, rows: Any, receptor_type: str, synapse_type: Any) -> None:
-        self.projections.append((source, target, rows, ("excitatory", "inhibitory").index(receptor_type)))
+    def Projection(self, source: Any, target: Any, rows: Any, receptor_type: str, synapse_type: Any) -> Learning | None:
+        learning = Learning(source, target, rows, synapse_type) if hasattr(synapse_type, "timing_dependence") else None
+        receptor = ("excitatory", "inhibitory").index(receptor_type)
+        if learning is None:
+            self.projections.append((source, target, rows, receptor))
+        else:
+            self.learning.append(learning)
+        return learning
 
     def run(self, ticks: int) -> None:
         longest = max((int(rows[:, 3].max()) for _, _, rows, _ in self.projections), default=1)
+        longest = max([longest, *(int(one.rows[:, 3].max()) for one in self.learning)])
         cores = {p.label: p.core(longest) for p in self.populations if p.cell[0] != "source"}
+        for one in self.learning:
+            one.load(cores[one.target.label])
         for time in range(ticks):
             sent = {p.label: [i for i, t in enumerate(p.cell[1]) if time in t]
                     for p in self.populations if p.cell[0] == "source"}  # fmt: skip
@@ -87,6 +134,9 @@ class Simulator(ModuleType):
                 if population.label in cores:
                     step = cores[population.label].step(time)
                     sent[population.label] = np.flatnonzero(step.spikes[0]).tolist()
+                    for one in self.learning:
+                        if one.target is population:
+                            one.posts.spike(one.rule, time, np.flatnonzero(step.spikes[0]))
                     values = {"v": step.v, "gsyn_exc": step.exc, "gsyn_inh": step.inh}
                     for name in population.variables:
                         rows = population.rows.setdefault(name, [])
@@ -94,6 +144,9 @@ class Simulator(ModuleType):
                             rows += [(i, float(time)) for i in sent[population.label]]
                         else:
                             rows += [(i, float(time), x / 32768) for i, x in enumerate(values[name][0].tolist())]
+            for one in self.learning:
+                for number in sent[one.source.label]:
+                    one.plastic[number].arrive(one.rule, one.posts, cores[one.target.label].ring, time)
             for source, target, rows, receptor in self.projections:
                 core = cores[target.label]
                 for _, post, weight, delay in rows[np.isin(rows[:, 0], sent[source.label])].tolist():
