@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from snnc.engine.chains import sources
+from snnc.engine.params import SINGLES
 from snnc.engine.plan import Convolution, Dense, Population, Sparse
 from snnc.errors import IntegrityError
+from snnc.ir.conventions import Membrane
 
 EULER = ("decay_u", "decay_v", "bias", "threshold", "v_init", "v_reset")
 PARAMS: dict[str, tuple[str, ...]] = {
@@ -23,7 +25,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def check_steps(populations: Sequence[Population], *, closed_form: bool) -> None:
+def check_steps(populations: Sequence[Population], membrane: Membrane) -> None:
     """Checks that every population has what its steps read, and that chains name populations.
 
     Raises:
@@ -31,10 +33,11 @@ def check_steps(populations: Sequence[Population], *, closed_form: bool) -> None
     """
     names = {p.name for p in populations}
     for p in populations:
-        params = CLOSED if closed_form and p.kind == "neuron" else PARAMS.get(p.kind, ())
+        params = CLOSED if membrane == "closed_form" and p.kind == "neuron" else PARAMS.get(p.kind, ())
         if p.options.get("output") == "ternary":
             params = (*params, "threshold_low")
-        fracs = tuple(f"{key}_frac" for key in FRACS if key in params)
+        own = SINGLES if membrane == "float32" and p.kind == "neuron" else FRACS
+        fracs = tuple(f"{key}_frac" for key in own if key in params)
         missing = [key for key in params if key not in p.params]
         missing += [key for key in (*OPTIONS.get(p.kind, ()), *fracs) if key not in p.options]
         if missing:

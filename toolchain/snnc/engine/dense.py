@@ -157,7 +157,7 @@ class Chunk:
     def sums(self, index: int, low: int, high: int, ways: Sequence[int]) -> IntArray:
         """Sums of some ways on device steps: [steps, (2,) B, neurons], in the accumulator's unit."""
         p = self.populations[index]
-        closed = self.plan.conventions.membrane == "closed_form" and p.kind == "neuron"
+        closed = self.plan.conventions.membrane != "euler" and p.kind == "neuron"
         split = self.plan.conventions.synapse == "split"
         lead = (high - low, 2, self.batch) if closed else (high - low, self.batch)
         x = np.zeros((*lead, p.size), dtype=np.int64)

@@ -151,7 +151,7 @@ def _read(arrays: Mapping[str, Array]) -> Plan:
         raise IntegrityError("the groups do not hold every population once")
     conventions = Conventions(**head["conventions"])
     check_ways(populations)
-    check_steps(populations, closed_form=conventions.membrane == "closed_form")
+    check_steps(populations, conventions.membrane)
     return Plan(str(head["target"]), conventions, str(head["digest"]), int(head["depth"]), populations, groups)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from snnc.engine.params import SINGLES
 from snnc.engine.plan import Population
 from snnc.ir import Conventions, IntArray
 from snnc.ir.fixed import overflowed, shift_right, wrap
 
-States = dict[str, IntArray]
+States = dict[str, Any]
 
 
 class Stepper:
@@ -160,6 +161,32 @@ class Split(Stepper):
         return np.asarray((value * self.p[factor]) >> self.o[f"{factor}_frac"])
 
 
+class Single(Stepper):
+    """Leaky integrators in float32 with two currents; NumPy rounds each operation to the type of its operands."""
+
+    def restart(self) -> None:
+        """Sets the state to where it starts."""
+        rest = np.zeros(self.lead, dtype=np.float32)
+        self.values = {key: self.number(key) for key in SINGLES}
+        self.state = {"u_exc": rest, "u_inh": rest, "v": rest + self.values["v_init"]}
+
+    def number(self, key: str) -> Any:
+        """A parameter, exactly."""
+        return np.ldexp(self.p[key].astype(np.float32), -int(self.o[f"{key}_frac"]))
+
+    def step(self, x: IntArray, _drive: IntArray | int = 0) -> IntArray:
+        """One step; returns what is sent."""
+        n = self.values
+        exc, inh = (n["decay_u"] * self.state[key] + ring.astype(np.float32)
+                    for key, ring in zip(("u_exc", "u_inh"), x, strict=True))  # fmt: skip
+        v = n["decay_v"] * self.state["v"] + (exc - inh)
+        v = v + n["bias"]
+        over = v > n["threshold"] if self.o["fires"] == "gt" else v >= n["threshold"]
+        behind = {"subtract": v - n["threshold"], "none": v, "zero": np.float32(0)}.get(self.o["reset_v"], n["v_reset"])
+        self.state = {"u_exc": exc, "u_inh": inh, "v": np.where(over, behind, v)}
+        return np.asarray(over.astype(np.int64))
+
+
 class Adaptive(Stepper):
     """Adaptive threshold and refractory trace."""
 
@@ -247,7 +274,7 @@ def stepper(population: Population, conventions: Conventions, batch: int) -> Ste
         batch: samples.
     """
     kinds: dict[str, type[Stepper]] = {
-        "neuron": Split if conventions.membrane == "closed_form" else Leaky,
+        "neuron": {"closed_form": Split, "float32": Single}.get(conventions.membrane, Leaky),
         "atrlif": Adaptive, "sigma": Summing, "delta": Changing, "sigmadelta": Changing, "relay": Passing,
     }  # fmt: skip
     return kinds[population.kind](population, conventions, batch)

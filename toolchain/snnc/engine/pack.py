@@ -222,6 +222,8 @@ def _kind(p: Population, c: Conventions) -> int:
         return CONSTANT
     if p.kind != "neuron":
         return GIVEN
+    if c.membrane == "float32":
+        raise UnsupportedError(f"{p.name}: the kernels hold integers, not float32")
     if p.shift < 0:
         raise UnsupportedError(f"{p.name}: the accumulator is shifted by {p.shift}, allowed is 0 or more")
     return CLOSED if c.membrane == "closed_form" else EULER

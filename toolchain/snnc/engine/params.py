@@ -8,9 +8,11 @@ import numpy as np
 
 from snnc.engine.plan import Kind, Option
 from snnc.ir import Atrlif, Conventions, Delta, Fixed, Input, IntArray, Neuron, Node, Sigma, SigmaDelta
+from snnc.ir.fixed import to_single
 
 Params = dict[str, IntArray]
 Options = dict[str, Option]
+SINGLES = ("decay_u", "decay_v", "bias", "threshold", "v_init", "v_reset")
 
 
 def kind_of(node: Node) -> Kind:
@@ -35,7 +37,7 @@ def parameters(node: Node, c: Conventions, order: IntArray | None) -> tuple[Para
     if isinstance(node, Input):
         return {}, _unit(node)
     if isinstance(node, Neuron):
-        raw, options = _closed(node, c) if c.membrane == "closed_form" else _euler(node, c)
+        raw, options = {"closed_form": _closed, "float32": _single}.get(c.membrane, _euler)(node, c)
     elif isinstance(node, Atrlif):
         raw, options = _atrlif(node, c)
     else:
@@ -101,6 +103,19 @@ def _closed(node: Neuron, c: Conventions) -> tuple[Params, Options]:
     keys = ("bias", "threshold", "v_init", "v_reset", "v_rest", "gain", "decay_v")
     raw = {key: _fixed(getattr(node, key)).aligned(c.state_frac) for key in keys}
     for key in ("decay_u", "gain_u"):
+        _factor(node, key, raw, options)
+    return raw, options
+
+
+def _single(node: Neuron, _c: Conventions) -> tuple[Params, Options]:
+    """Numbers of float32 as integers with fractional bits of their own."""
+    raw: Params = {}
+    options: Options = {
+        "fires": node.fires, "reset_v": node.reset_v, "reset_delay": 0, "reset_u": False, "refractory": 0,
+        "output": "binary",
+    }  # fmt: skip
+    for key in SINGLES:
+        to_single(_fixed(getattr(node, key)))
         _factor(node, key, raw, options)
     return raw, options
 

@@ -20,9 +20,9 @@ STATES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def states_of(p: Population, closed_form: bool) -> tuple[str, ...]:
+def states_of(p: Population, split: bool) -> tuple[str, ...]:
     """Names of the states that a trace shows."""
-    return ("u_exc", "u_inh", "v") if closed_form and p.kind == "neuron" else STATES[p.kind]
+    return ("u_exc", "u_inh", "v") if split and p.kind == "neuron" else STATES[p.kind]
 
 
 def shown(p: Population) -> bool:
@@ -35,15 +35,16 @@ class Recorder:
 
     def __init__(self, plan: Plan, probes: Probes, batch: int, steps: int) -> None:
         self.plan = plan
-        closed = plan.conventions.membrane == "closed_form"
+        split = plan.conventions.membrane != "euler"
+        kind = np.float64 if plan.conventions.membrane == "float32" else np.int64
         self._spikes: dict[str, npt.NDArray[np.int8]] = {}
         self._states: dict[tuple[str, str], IntArray] = {}
         for p in filter(shown, plan.populations):
             if probes.wants_spikes(p.name) and not p.numbers:
                 self._spikes[p.name] = np.zeros((batch, steps, p.size), dtype=np.int8)
             if probes.wants_states(p.name):
-                for name in states_of(p, closed):
-                    self._states[p.name, name] = np.zeros((batch, steps, p.size), dtype=np.int64)
+                for name in states_of(p, split):
+                    self._states[p.name, name] = np.zeros((batch, steps, p.size), dtype=kind)
 
     def spikes(self, p: Population, offset: int, first: int, sent: IntArray) -> None:
         """What a population sent on consecutive logical steps, [steps, B, neurons] in engine order."""

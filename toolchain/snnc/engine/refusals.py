@@ -50,10 +50,10 @@ def refusals(graph: FixedGraph) -> tuple[Violation, ...]:
 
 
 def _of_conventions(c: Conventions) -> Iterator[Violation]:
-    if c.membrane == "closed_form":
+    if c.membrane != "euler":
         for key in EULER_LIMITS:
             if getattr(c, key) is not None:
-                yield Violation("conventions", key, str(getattr(c, key)), "None under closed_form")
+                yield Violation("conventions", key, str(getattr(c, key)), f"None under {c.membrane}")
     elif c.synapse == "split":
         yield Violation("conventions", "synapse", "split", "signed under euler")
 
@@ -62,7 +62,7 @@ def _of_node(node: Node, graph: FixedGraph) -> Iterator[Violation]:
     c = graph.conventions
     if isinstance(node, EULER_NODES):
         if c.membrane != "euler":
-            yield Violation(node.name, "node type", node.kind, "what exists under closed_form")
+            yield Violation(node.name, "node type", node.kind, f"what exists under {c.membrane}")
     elif not isinstance(node, PLAIN):
         yield Violation(node.name, "node type", node.kind, "a type that integers execute", "Fuse it into weights.")
     elif isinstance(node, Pool) and node.pooling == "avg":
@@ -81,6 +81,8 @@ def _of_neuron(node: Neuron, c: Conventions) -> Iterator[Violation]:
     choices: dict[str, tuple[Any, ...]] = {"output": ("binary", "ternary"), "reset_delay": (0, 1)}
     if closed:
         choices = {"output": ("binary",), "reset_delay": (0,), "reset_u": (False,), "reset_v": ("zero", "value")}
+    elif c.membrane == "float32":
+        choices = {"output": ("binary",), "reset_delay": (0,), "reset_u": (False,), "refractory": (0,)}
     for key, allowed in choices.items():
         if getattr(node, key) not in allowed:
             want = " or ".join(map(str, allowed))

@@ -159,7 +159,7 @@ def _alone(p: Population, populations: Sequence[Population], c: Conventions) -> 
             if step - way.delay >= populations[way.source].latency:
                 ones = np.ones((1, populations[way.source].size), dtype=np.int64)
                 x[way.receptor] += applied(way.operator, ones, p.size)
-        sent = state.step(x if c.membrane == "closed_form" else x[0] << p.shift)
+        sent = state.step(x if c.membrane != "euler" else x[0] << p.shift)
         if np.any(sent):
             return None
     moved = any(not np.array_equal(start[key], state.state[key]) for key in start)
