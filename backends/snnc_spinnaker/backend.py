@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from snnc.backend import Executor, Program
 from snnc.errors import TraceError, UnsupportedError
-from snnc.ir import FixedGraph, FloatArray
+from snnc.ir import FixedGraph, FloatArray, Graph
+from snnc.learning import LearningConfig
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_spinnaker import export as script
 from snnc_spinnaker import lower as spinnaker1
 from snnc_spinnaker import spinnaker2_lower as spinnaker2
-from snnc_spinnaker.learner import Learner, learner
+from snnc_spinnaker.learner import Learner, bound, learner
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Run
 from snnc_spinnaker.placement_report import Report
@@ -49,6 +50,13 @@ def forecast(program: Program, rates: Mapping[str, FloatArray]) -> Program:
 def export(program: Program) -> Mapping[str, bytes]:
     """A script of its own for spinnaker1; spinnaker2 has none."""
     return {} if program.target == SPINNAKER2.name else script.export(program)
+
+
+def export_learning(
+    graph: Graph, fixed: FixedGraph, scales: Mapping[str, FloatArray], learning: Iterable[LearningConfig]
+) -> Mapping[str, bytes]:
+    """A script that lets the network learn on a board."""
+    return script.export_learning(bound(graph, fixed, scales, learning))
 
 
 def run(program: Program, spikes: Array, probes: Probes) -> Trace:
@@ -109,5 +117,15 @@ executors: Mapping[str, Executor] = {"binary": run_binary}
 
 
 __all__ = [
-    "Learner", "executors", "export", "forecast", "learner", "lower", "name", "run", "run_binary", "targets",
-]  # fmt: skip
+    "Learner",
+    "executors",
+    "export",
+    "export_learning",
+    "forecast",
+    "learner",
+    "lower",
+    "name",
+    "run",
+    "run_binary",
+    "targets",
+]

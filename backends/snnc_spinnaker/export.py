@@ -1,4 +1,4 @@
-"""A program as two files that run without snnc: run_spynnaker.py and spynnaker.npz.
+"""A program as two files that run without snnc: run_spynnaker.py and spynnaker.npz; and two more where it learns.
 
 The script is the module :mod:`snnc_spinnaker.run_spynnaker` word for word; all that differs between networks is in the
 .npz: ``network`` (JSON), parameter words ``<number>.neuron``, ``.threshold`` and ``.synapse`` of each population, and
@@ -24,20 +24,23 @@ from snnc_spinnaker.network import Machine
 from snnc_spinnaker.placement_demand import per_core
 
 SCRIPT, DATA = "run_spynnaker.py", "spynnaker.npz"
+LEARNING = "run_spynnaker_learning.py", "spynnaker_learning.npz"
 
 
 def export(program: Program) -> dict[str, bytes]:
     """The script and its data."""
     machine = program.data if isinstance(program.data, Machine) else build(program.graph)
-    return _files(program.graph, machine, (), 0)
+    return _files(program.graph, machine, (), 0, (SCRIPT, DATA))
 
 
 def export_learning(learning: Learning) -> dict[str, bytes]:
     """The script and its data for a network that learns."""
-    return _files(learning.graph, learning.machine, learning.plastic, learning.pause)
+    return _files(learning.graph, learning.machine, learning.plastic, learning.pause, LEARNING)
 
 
-def _files(graph: FixedGraph, machine: Machine, plastic: tuple[Plastic, ...], pause: int) -> dict[str, bytes]:
+def _files(
+    graph: FixedGraph, machine: Machine, plastic: tuple[Plastic, ...], pause: int, names: tuple[str, str]
+) -> dict[str, bytes]:
     rules = {one.number: _rule(one) for one in plastic}
     shifts = {population.name: population.ring_shift for population in machine.populations}
     sources = [
@@ -65,7 +68,8 @@ def _files(graph: FixedGraph, machine: Machine, plastic: tuple[Plastic, ...], pa
         links = projection.links
         for key, kind in (("pre", np.uint32), ("post", np.uint32), ("weight", np.uint16)):
             arrays[f"{number}.{key}"] = getattr(links, key).astype(kind)
-    return {SCRIPT: files("snnc_spinnaker").joinpath(SCRIPT).read_bytes(), DATA: npz_bytes(arrays)}
+    script, data = names
+    return {script: files("snnc_spinnaker").joinpath(SCRIPT).read_bytes(), data: npz_bytes(arrays)}
 
 
 def _rule(one: Plastic) -> dict[str, Any]:

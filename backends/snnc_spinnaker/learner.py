@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from snnc.errors import InputError, TraceError, UnsupportedError, Violation, unknown
 from snnc.ir import FixedGraph, FloatArray, Graph, IntArray
-from snnc.learning import LearningConfig
+from snnc.learning import LearningConfig, check_projections
 from snnc.learning.rule import HostOperation
 from snnc.trace import Probes, Trace
 from snnc_spinnaker.learn import Learning, build, weight_scale
@@ -23,6 +23,7 @@ from snnc_spinnaker.learn_run import LearningRun, State
 from snnc_spinnaker.lower import build as build_machine
 from snnc_spinnaker.network import Run
 from snnc_spinnaker.record import Recorder
+from snnc_spinnaker.stdp_rule import TARGET
 
 Array = npt.NDArray[Any]
 
@@ -181,7 +182,7 @@ def _step(run: Run, time: int, record: Recorder, at: int) -> None:
 
 def learner(
     graph: Graph,
-    fixed: FixedGraph,
+    fixed: FixedGraph | None,
     scales: Mapping[str, npt.ArrayLike],
     learning: Iterable[LearningConfig],
     pause: int | None = None,
@@ -197,8 +198,24 @@ def learner(
 
     Raises:
         InputError: as :func:`snnc_spinnaker.learn.build`.
-        UnsupportedError: as :func:`snnc_spinnaker.learn.build`.
+        UnsupportedError: as :func:`snnc_spinnaker.learn.build`, or integers of another chip.
     """
+    return Learner(bound(graph, fixed, scales, learning), pause)
+
+
+def bound(
+    graph: Graph,
+    fixed: FixedGraph | None,
+    scales: Mapping[str, npt.ArrayLike],
+    learning: Iterable[LearningConfig],
+) -> Learning:
+    """The network that learns of a compiled one; arguments and errors as of :func:`learner`."""
+    if fixed is None or fixed.target != TARGET:
+        found = "a float network" if fixed is None else f"integers of {fixed.target}"
+        fix = f"Compile for {TARGET}: its programs learn, spinnaker2's do not here"
+        raise UnsupportedError.of(Violation("learning on spinnaker", "network", found, f"integers of {TARGET}", fix))
     configs = tuple(learning)
-    units = {one.projection: weight_scale(graph, fixed, scales, one.projection) for one in configs}
-    return Learner(build(fixed, configs, units), pause)
+    check_projections(configs, fixed)
+    return build(
+        fixed, configs, {one.projection: weight_scale(graph, fixed, scales, one.projection) for one in configs}
+    )

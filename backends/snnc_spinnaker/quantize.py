@@ -126,6 +126,7 @@ def quantize(graph: Graph, calibration: Calibration, options: QuantizeOptions) -
     made: dict[str, Node] = {}
     notes: list[Note] = []
     scales: dict[str, FloatArray] = {}
+    units: dict[str, tuple[float, float]] = {}
     room = grown(graph, options.grows)
     for node in graph.neurons:
         channels = options.per_channel and not learns(graph, node, options.grows)
@@ -138,8 +139,10 @@ def quantize(graph: Graph, calibration: Calibration, options: QuantizeOptions) -
                 raise UnsupportedError(f"{weighted.name}: one weight node feeds several populations")
             made[weighted.name], weight_note = _weight(weighted, plan)
             notes.append(weight_note)
+            if plan.level.size == 1:
+                units[weighted.name] = float(np.ldexp(1.0, -int(plan.level.item()))), float(plan.weight_scale.item())
     nodes = tuple(made.get(node.name, node) for node in graph.nodes)
-    return Quantized(FixedGraph(nodes, edges, "spinnaker1", CONVENTIONS, latency), scales, tuple(notes))
+    return Quantized(FixedGraph(nodes, edges, "spinnaker1", CONVENTIONS, latency), scales, tuple(notes), units)
 
 
 def _weights(graph: Graph, node: Neuron) -> Iterator[Affine | Conv]:

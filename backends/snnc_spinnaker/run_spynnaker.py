@@ -1,4 +1,4 @@
-"""Runs the network in spynnaker.npz, which lies beside this file, on a SpiNNaker board.
+"""Runs the network in spynnaker.npz (spynnaker_learning.npz), which lies beside this file, on a SpiNNaker board.
 
     python run_spynnaker.py INPUT.npz OUTPUT.npz [--states]
 
@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 ONE = 32768.0
+DATA = Path(__file__).with_name(Path(__file__).stem.removeprefix("run_") + ".npz")
 NEURON = ("v_init", "v_rest", "cm", "tau_m", "i_offset", "v_reset", "tau_refrac")
 STATES = {"v": "v", "u_exc": "gsyn_exc", "u_inh": "gsyn_inh"}
 
@@ -163,7 +164,7 @@ def mapping() -> list[dict[str, Any]]:
 
 def simulate(spikes: Array, states: bool) -> dict[str, Array]:
     """Runs samples [B, T, *shape] one after the other; the arrays of a trace file."""
-    with np.load(Path(__file__).with_name("spynnaker.npz"), allow_pickle=False) as file:
+    with np.load(DATA, allow_pickle=False) as file:
         data = dict(file)
     network = json.loads(str(data["network"]))
     sim = importlib.import_module("pyNN.spiNNaker")
@@ -208,7 +209,7 @@ def main() -> None:
     options = parser.parse_args()
     with np.load(options.input, allow_pickle=False) as file:
         spikes = file["spikes"]
-    with np.load(Path(__file__).with_name("spynnaker.npz"), allow_pickle=False) as file:
+    with np.load(DATA, allow_pickle=False) as file:
         sources = json.loads(str(file["network"]))["sources"]
     (shape,) = (entry["shape"] for entry in sources if entry["kind"] == "array")
     batched = spikes.ndim == len(shape) + 2

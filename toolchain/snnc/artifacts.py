@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from snnc import learnfolder
 from snnc.accounts import overflows_json, registers_json, tables_json
-from snnc.backend import Backend, Exporter, Program, Registry
+from snnc.backend import Backend, Exporter, LearningExporter, Program, Registry
 from snnc.engine import files as plan_files
 from snnc.engine import planner
 from snnc.engine.accumulators import accumulators
@@ -28,6 +28,7 @@ from snnc.evidence import Rung
 from snnc.folder import GENERIC, PLAN_FILE, Folder, json_bytes, place, read_folder
 from snnc.formats import onnx_file
 from snnc.ir import FixedGraph, FloatArray, Graph
+from snnc.learning import LearningConfig
 from snnc.pipeline import Build, Compilation
 from snnc.quantize.report import notes_json
 from snnc.target import Target
@@ -90,7 +91,10 @@ def build_files(build: Build) -> dict[str, bytes]:
         "program.npz": npz_bytes(dict(build.program.payload)),
         "quantization.json": json_bytes(account),
     }
-    added = build.backend.export(build.program) if isinstance(build.backend, Exporter) else {}
+    added = dict(build.backend.export(build.program)) if isinstance(build.backend, Exporter) else {}
+    rules = [LearningConfig(one.projection, one.rule, one.options) for one in build.taught.plastic]
+    if rules and isinstance(build.backend, LearningExporter):
+        added |= build.backend.export_learning(build.graph, build.quantized.graph, build.quantized.scales, rules)
     for name in sorted(added):
         if name in own or not PLAIN_NAME.fullmatch(name):
             raise SnncError(f"the back end {build.backend.name!r} may not write a file called {name!r} for {target}")

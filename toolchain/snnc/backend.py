@@ -80,6 +80,20 @@ class Exporter(Backend, Protocol):
 
 
 @runtime_checkable
+class LearningExporter(Backend, Protocol):
+    """A back end that also writes files from which a network learns without snnc."""
+
+    def export_learning(
+        self,
+        graph: Graph,
+        fixed: FixedGraph,
+        scales: Mapping[str, FloatArray],
+        learning: Iterable[LearningConfig],
+    ) -> Mapping[str, bytes]:
+        """Files for the target's folder beside those of ``export``; arguments as of :meth:`Teacher.learner`."""
+
+
+@runtime_checkable
 class Forecaster(Backend, Protocol):
     """A back end that can say how busy a program keeps its chip when populations spike as they did on samples."""
 
@@ -159,6 +173,11 @@ class Reference(Backend, Protocol):
             forced: population -> spikes [B, T, *shape] in logical time that its targets see instead of its own
                 (teacher forcing).
         """
+
+    def learning_drift(
+        self, learner: Any, samples: Iterable[tuple[npt.NDArray[Any], int | None]], phase: str | None = None
+    ) -> Mapping[str, Any]:
+        """Drift of integers from their float rules on the spikes that a fresh learner's synapses see."""
 
 
 @dataclass(frozen=True, eq=False)

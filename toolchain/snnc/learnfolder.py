@@ -86,13 +86,22 @@ def bound(target: Target, quantized: Quantized, learning: Learned, *, asked: boo
         InputError: numbers that the target does not have, if it was asked for.
         UnsupportedError: a rule that is not native on it, if it was asked for.
     """
+    measured = tuple(_measured(one, quantized) for one in learning)
     try:
-        plastic = bind_fixed(quantized.graph, quantized.scales, learning, target.learning)
+        plastic = bind_fixed(quantized.graph, quantized.scales, measured, target.learning)
     except SnncError as error:
         if asked:
             raise
         return Taught(target.name, (), str(error))
     return Taught(target.name, plastic)
+
+
+def _measured(one: LearningConfig, quantized: Quantized) -> LearningConfig:
+    """The rule with the unit that its weights were given, where the quantizer says it."""
+    if one.projection not in quantized.units:
+        return one
+    unit, gain = quantized.units[one.projection]
+    return replace(one, options=replace(one.options, unit=unit, gain=gain))
 
 
 def learning_json(learning: Learned, graph: Graph, taught: Iterable[Taught]) -> dict[str, Any]:

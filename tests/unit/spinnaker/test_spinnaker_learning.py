@@ -295,14 +295,14 @@ def exported(made: Learning, folder: Path, **changed: Any) -> Path:
     for name, content in export_learning(made).items():
         (folder / name).write_bytes(content)
     if changed:
-        data = dict(np.load(folder / "spynnaker.npz", allow_pickle=False))
+        data = dict(np.load(folder / "spynnaker_learning.npz", allow_pickle=False))
         found = json.loads(str(data["network"]))
         for entry in found["projections"]:
             if entry["rule"] is not None:
                 entry["rule"] |= changed
         data["network"] = np.array(json.dumps(found))
-        np.savez(folder / "spynnaker.npz", **data)
-    return folder / "run_spynnaker.py"
+        np.savez(folder / "spynnaker_learning.npz", **data)
+    return folder / "run_spynnaker_learning.py"
 
 
 def scripted(script: Path, x: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, fake_pynn.Simulator]:

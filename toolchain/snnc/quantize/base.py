@@ -81,14 +81,18 @@ class Quantized:
         graph: the integers.
         scales: population -> raw state units per 1.0 of the float network, broadcastable to the population's shape.
         notes: one per node and quantity.
+        units: projection -> (float weight of one integer step, the target's physical unit per 1.0 of weight), where the
+            scales of populations do not say it.
     """
 
     graph: FixedGraph
     scales: Mapping[str, FloatArray]
     notes: tuple[Note, ...]
+    units: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", MappingProxyType(dict(self.scales)))
+        object.__setattr__(self, "units", MappingProxyType(dict(self.units)))
 
 
 def note(node: str, quantity: str, given: npt.ArrayLike, fixed: Fixed, scale: npt.ArrayLike) -> Note:
