@@ -76,6 +76,7 @@ def build_files(build: Build) -> dict[str, bytes]:
         "target": target,
         "backend": build.backend.name,
         "scales": {name: _array_json(scale) for name, scale in sorted(build.quantized.scales.items())},
+        "units": {name: list(pair) for name, pair in sorted(build.quantized.units.items())},
         "notes": notes_json(build.quantized.notes),
         "registers": registers_json(build.quantized.graph),
         "overflows": overflows_json(build.quantized.graph, build.target),
@@ -234,6 +235,11 @@ class Opened:
     def scales(self, target: str) -> dict[str, FloatArray]:
         """Population -> raw state units per 1.0."""
         return {name: _array(entry) for name, entry in self.account(target)["scales"].items()}
+
+    def units(self, target: str) -> dict[str, tuple[float, float]]:
+        """Projection -> (float weight of one integer step, physical unit per 1.0), where scales do not say it."""
+        found = self.account(target).get("units", {})
+        return {name: (float(step), float(gain)) for name, (step, gain) in found.items()}
 
     def lowered(self, target: str, backend: Backend | None = None) -> tuple[Backend, Target, Program]:
         """The program of a target, lowered again from its integers.
