@@ -18,6 +18,7 @@ from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
 from snnc_reference.learning_run import Learner
+from snnc_reference.learning_run_drift import learning_drift
 from snnc_reference.refusals import refusals
 from snnc_reference.targets import GENERIC
 
@@ -75,4 +76,4 @@ def learner(
     return Learner(fixed, plastic, scales=scales, seed=seed, hosts=hosts, rounding=rounding)
 
 
-__all__ = ["execute", "learner", "lower", "name", "run", "targets"]
+__all__ = ["execute", "learner", "learning_drift", "lower", "name", "run", "targets"]

@@ -21,6 +21,8 @@ from snnc_reference.learning_rules import RuleLearning
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, float | FloatArray]
+Heard = tuple[Array, Array, Values, bool]
+"""Pre spikes, post spikes and third factors of a step; or third factors of a sample's end."""
 HOST_SEED = 4
 """Added to the seed of the traces (which takes four) for what the host rounds."""
 
@@ -110,6 +112,7 @@ class ChipSynapses:
         self.ports = Ports(account, self.learning.weights.shape[0]) if first.third_factors else None
         self.host_dice = np.random.default_rng(_host_seed(seeds))
         self.chosen = chosen
+        self.heard: list[Heard] | None = None
 
     def learns(self, phase: str) -> bool:
         """Whether something changes in a phase."""
@@ -135,6 +138,11 @@ class ChipSynapses:
 
     def step(self, pre: Array, post: Array, third: Values, phase: str) -> Array:
         """One step of learning; what the neurons receive by the weights before it."""
+        if self.heard is not None:
+            self.heard.append((np.array(pre), np.array(post), dict(third), False))
+        return self._step(pre, post, third, phase)
+
+    def _step(self, pre: Array, post: Array, third: Values, phase: str) -> Array:
         rule = self.engines[phase]
         assert rule is not None
         self.learning.rule = rule
@@ -144,11 +152,13 @@ class ChipSynapses:
     def end(self, third: Values, phase: str) -> None:
         """The end of a sample: third factors arrive in silent steps until an epoch is full, then the host clears."""
         rule = self.one.rule
+        if self.heard is not None:
+            self.heard.append((np.zeros(0), np.zeros(0), dict(third), True))
         if any(term.event == "sample" for term in rule.active(phase)):
             post, pre = (np.zeros(n, dtype=np.int64) for n in self.learning.weights.shape)
-            self.step(pre, post, third, phase)
+            self._step(pre, post, third, phase)
             while self.learning.steps % self.learning.rule.t_epoch:
-                self.step(pre, post, third, phase)
+                self._step(pre, post, third, phase)
         if rule.clears:
             self.learning.clear()
             if self.ports is not None:

@@ -51,6 +51,55 @@ def rules(json: JsonOption = False) -> None:
     _do(lambda screen: commands.rules(screen, json))
 
 
+@learn_app.command()
+def run(
+    folder: Annotated[Path, typer.Argument(help="compiled folder that something learns in")],
+    data: Annotated[Path, typer.Option("--data", help=".npz with spikes [B, T, ...] and labels")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".npz for the trained weights")],
+    backend: Annotated[
+        str, typer.Option("--backend", help="reference, loihi (Lava itself), spinnaker, or float for the float network")
+    ] = "reference",
+    target: Annotated[str | None, typer.Option("--target", "-t", help="compiled target whose integers learn")] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="passes over the data")] = 1,
+    samples: Annotated[int | None, typer.Option("--samples", help="use only the first N samples")] = None,
+    phase: Annotated[str | None, typer.Option("--phase", help="phase of the rules (default: their first)")] = None,
+    test: Annotated[Path | None, typer.Option("--test", help=".npz to judge by (default: --data)")] = None,
+    shuffle: Annotated[int | None, typer.Option("--shuffle", help="seed of another order in each epoch")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="of all rounding (default: the rules' own)")] = None,
+    rounding: Annotated[
+        str | None, typer.Option("--rounding", help="stochastic (what chips do), nearest or floor, to compare")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="file to go on from after a kill")] = None,
+    every: Annotated[int, typer.Option("--every", help="samples between two checkpoints")] = 100,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from --checkpoint if it is there")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Let a compiled folder learn from data and write the weights."""
+    _do(
+        lambda screen: commands.teach(
+            screen,
+            folder,
+            commands.LearnChoices(
+                data, output, backend, target, epochs, samples, phase, test, shuffle, seed, rounding, checkpoint,
+                every, resume,
+            ),
+            json,
+        )
+    )  # fmt: skip
+
+
+@learn_app.command()
+def apply(
+    folder: Annotated[Path, typer.Argument(help="compiled folder that learned")],
+    weights: Annotated[Path, typer.Argument(help=".npz that `snnc learn run` wrote")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder to write")],
+    data: Annotated[Path | None, typer.Option("--data", help=".npz to validate on (default: random spikes)")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Put trained weights back into a compiled folder: a new one, validated again."""
+    _do(lambda screen: commands.apply_weights(screen, folder, weights, output, data, json))
+
+
 def _do(verb: Callable[[Screen], int]) -> None:
     code = perform(verb)
     if code:

@@ -158,8 +158,10 @@ def tables(taught: Taught) -> dict[str, dict[str, Any]]:
     for one in taught.plastic:
         if one.account is None:
             continue
-        title = f"{one.projection} learns: {one.rule.name}"
-        rates = [[r.term, plain(r.asked), plain(r.got), plain(r.error), r.written] for r in one.account.rates]
+        title = f"Learning of {one.projection}: {one.rule.name}"
+        rates = [
+            [r.term, f"{r.asked:.4g}", f"{r.got:.4g}", f"{100 * r.error:+.2f} %", r.written] for r in one.account.rates
+        ]
         if rates:
             found[title] = {"columns": ["rate", "asked", "got", "error", "written"], "rows": rates}
         remarks = [["note", text] for text in one.account.notes]

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from snnc.commands.executing import RunChoices, run
     from snnc.commands.exporting import ExportChoices, export
     from snnc.commands.learn import ExplainChoices, explain, rules
+    from snnc.commands.learn_apply import apply_weights
+    from snnc.commands.learn_run import LearnChoices, teach
     from snnc.commands.making import Choices, ConvertChoices, check, compile_, init
     from snnc.commands.running import ValidateChoices, compare_, validate
     from snnc.commands.screen import Pipe, Screen
@@ -20,6 +22,8 @@ _HOME = {
     "executing": ("RunChoices", "run"),
     "exporting": ("ExportChoices", "export"),
     "learn": ("ExplainChoices", "explain", "rules"),
+    "learn_apply": ("apply_weights",),
+    "learn_run": ("LearnChoices", "teach"),
     "making": ("Choices", "ConvertChoices", "check", "compile_", "init"),
     "running": ("ValidateChoices", "compare_", "validate"),
     "screen": ("Pipe", "Screen"),
@@ -31,11 +35,13 @@ __all__ = [
     "ConvertChoices",
     "ExplainChoices",
     "ExportChoices",
+    "LearnChoices",
     "Pipe",
     "RunChoices",
     "Screen",
     "ValidateChoices",
     "Written",
+    "apply_weights",
     "check",
     "compare_",
     "compile_",
@@ -50,6 +56,7 @@ __all__ = [
     "run",
     "target",
     "targets",
+    "teach",
     "validate",
 ]
 

@@ -1,0 +1,72 @@
+"""Drift of a network that learned: the rule in floats and in integers on the spikes that its synapses really saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from snnc.ir import FixedGraph, FloatArray
+from snnc.learning.plastic import Plastic
+from snnc.plain import plain
+from snnc_reference.learning_rules_drift import Drift, drift
+from snnc_reference.learning_run import Learner
+from snnc_reference.learning_synapses import ChipSynapses, Heard
+
+
+def learning_drift(learner: Any, samples: Iterable[tuple[Any, int | None]], phase: str | None = None) -> dict[str, Any]:
+    """Lets a learner learn from samples, and then the float rule from the same spikes.
+
+    Args:
+        learner: before its first sample; of integers with Loihi's engine.
+        samples: (spikes [T, *shape], label).
+        phase: that learns.
+
+    Returns:
+        Projection -> steps, mean error per synapse after them, its causes, part of the synapses that stalled, and
+        histograms; JSON-ready. Empty for learners without that engine.
+    """
+    chips = {name: one for name, one in getattr(learner, "synapses", {}).items() if isinstance(one, ChipSynapses)}
+    if not chips or not isinstance(learner, Learner) or not isinstance(learner.network, FixedGraph):
+        return {}
+    begin = {name: one.learning.weights.copy() for name, one in chips.items()}
+    for one in chips.values():
+        one.heard = []
+    for spikes, label in samples:
+        learner.sample(spikes, label, phase)
+    found: dict[str, Any] = {}
+    for name, one in chips.items():
+        heard, one.heard = one.heard or [], None
+        if heard and (phase or one.one.rule.phases[0]) == one.one.rule.phases[0]:
+            found[name] = _summary(_drift(one.one, begin[name], heard))
+    return found
+
+
+def _drift(one: Plastic, begin: Any, heard: list[Heard]) -> tuple[Drift, int]:
+    assert one.account is not None
+    pre = np.stack([row[0] for row in heard if not row[3]])
+    post = np.stack([row[1] for row in heard if not row[3]])
+    thirds: dict[str, FloatArray] = {t.name: np.zeros(post.shape) for t in one.rule.thirds}
+    at, ends = -1, []
+    for _, _, values, end in heard:
+        at += not end
+        if end:
+            ends.append(at)
+        for name, value in values.items():
+            thirds[name][at] = value
+    sample = ends[0] + 1 if ends and any(t.event == "sample" for t in one.rule.terms) else 0
+    return drift(one.rule, one.account, begin, pre, post, thirds, sample), len(pre)
+
+
+def _summary(found: tuple[Drift, int]) -> dict[str, Any]:
+    one, steps = found
+    causes: Mapping[str, Any] = {cause: float(values[-1]) for cause, values in one.causes.items()}
+    return {
+        "steps": steps,
+        "error": float(one.error[-1]),
+        "causes": dict(causes),
+        "stalled": one.stalled,
+        "edges": plain(one.edges),
+        "histograms": {name: plain(values) for name, values in one.histograms.items()},
+    }

@@ -1,0 +1,115 @@
+"""What ``snnc learn run`` says of the weights that came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.artifacts import Opened
+from snnc.commands.screen import Screen
+from snnc.ir import FloatArray, IntArray
+from snnc.learning.host import labelled
+from snnc.learning.session import Learner
+from snnc.plain import percent, plain
+from snnc.report import text
+from snnc.trace import Probes, Samples
+
+BINS = 16
+CHUNK = 128
+
+
+def summary(
+    opened: Opened, learner: Learner, before: Mapping[str, FloatArray], samples: Samples, test: Samples
+) -> dict[str, Any]:
+    """Histograms of the weights, spikes of the output, and its accuracy by neurons that were given labels.
+
+    Args:
+        opened: the folder; names the output population.
+        learner: after the last sample.
+        before: weights of the start.
+        samples: that were learned from; they label the neurons.
+        test: that the accuracy is measured on.
+    """
+    after = learner.weights
+    projections = {name: _changes(np.asarray(before[name]), np.asarray(after[name])) for name in after}
+    output = opened.output
+    if output is None:
+        return {"projections": projections, "accuracy": None, "assignment": None, "rate": None}
+    counts = _counts(learner, samples.spikes, output)
+    rate = float(counts.mean() / samples.spikes.shape[1])
+    found: dict[str, Any] = {"projections": projections, "accuracy": None, "assignment": None, "rate": rate}
+    if samples.labels is not None and test.labels is not None:
+        classes = int(max(samples.labels.max(), test.labels.max())) + 1
+        owners = labelled(counts, samples.labels, classes)
+        silent = counts.sum(axis=0) == 0
+        judged = counts if test is samples else _counts(learner, test.spikes, output)
+        found["accuracy"] = float(np.mean(_voted(judged[:, ~silent], owners[~silent], classes) == test.labels))
+        found["assignment"] = [None if s else int(o) for o, s in zip(owners, silent, strict=True)]
+    return found
+
+
+def _counts(learner: Learner, spikes: npt.NDArray[Any], output: str) -> IntArray:
+    """[B, neurons] spikes with the weights of now."""
+    evaluate = getattr(learner, "evaluate", None)
+    probes = Probes(spikes=(output,))
+    parts = []
+    for start in range(0, len(spikes), CHUNK):
+        part = spikes[start : start + CHUNK]
+        if evaluate is not None:
+            parts.append(evaluate(part, probes).counts(output))
+        else:
+            parts += [learner.sample(one, phase="test", probes=probes).counts(output) for one in part]
+    return np.asarray(np.concatenate(parts).reshape(len(spikes), -1), dtype=np.int64)
+
+
+def _voted(counts: IntArray, owners: IntArray, classes: int) -> IntArray:
+    """The class whose neurons fire most on average; the first of equals."""
+    votes = np.zeros((len(counts), classes))
+    for one in range(classes):
+        if (owners == one).any():
+            votes[:, one] = counts[:, owners == one].mean(axis=1)
+    return np.asarray(np.argmax(votes, axis=1), dtype=np.int64)
+
+
+def _changes(before: FloatArray, after: FloatArray) -> dict[str, Any]:
+    edges = np.histogram_bin_edges(np.concatenate([before.ravel(), after.ravel()]), BINS)
+    return {
+        "edges": plain(edges),
+        "start": plain(np.histogram(before, edges)[0]),
+        "end": plain(np.histogram(after, edges)[0]),
+        "mean": float(after.mean()),
+        "moved": float(np.mean(after != before)),
+        "mean_change": float(np.mean(np.abs(after - before))),
+    }
+
+
+def show(screen: Screen, result: Mapping[str, Any]) -> None:
+    """The result for people."""
+    rows = [
+        (name, f"{one['mean']:.4g}", f"{one['mean_change']:.4g}", percent(one["moved"]), _bars(one["end"]))
+        for name, one in result["projections"].items()
+    ]
+    columns = ("projection", "mean weight", "mean change", "moved", "weights, least to largest")
+    screen.show(text.simple_table(columns, rows, numbers="lrrrl"))
+    for line in _lines(result):
+        screen.line(line)
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{result['samples']} samples learned on {result['backend']}, target {result['target']}"
+    if result["accuracy"] is not None:
+        yield f"accuracy after label assignment: {percent(result['accuracy'])}"
+    for name, one in result["drift"].items():
+        causes = ", ".join(f"{cause} {size:.3g}" for cause, size in one["causes"].items())
+        yield f"{name}: after {one['steps']} steps integers are {one['error']:.3g} off the float rule ({causes})"
+        if one["stalled"]:
+            yield f"{name}: {percent(one['stalled'])} of the synapses that should move never did (stalled)"
+    yield f"wrote {result['weights']}"
+
+
+def _bars(counts: list[int]) -> str:
+    marks, most = " .:-=+*#%@", max(counts, default=0) or 1
+    return "".join(marks[round((len(marks) - 1) * count / most)] for count in counts)

@@ -1,0 +1,204 @@
+"""The verb ``snnc learn run``: a compiled folder learns from data, sample after sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.artifacts import Opened, open_folder
+from snnc.backend import Backend, Registry, Teacher, discover
+from snnc.commands.learn_report import show, summary
+from snnc.commands.learn_state import Position, read_checkpoint, write_checkpoint, write_weights
+from snnc.commands.screen import Screen
+from snnc.errors import InputError, UnsupportedError, unknown
+from snnc.folder import json_bytes, sha256
+from snnc.ir import Graph
+from snnc.learnfolder import Learned, learning_of
+from snnc.learning.session import Learner
+from snnc.trace import Samples, read_samples
+
+FLOAT = "float"
+DRIFT = 16
+"""Samples on which the drift between float and integers is measured."""
+
+
+@dataclass(frozen=True)
+class LearnChoices:
+    """Options of ``snnc learn run``.
+
+    Attributes:
+        data: samples to learn from.
+        output: .npz for the weights.
+        backend: who runs it; ``float`` is the reference in float64.
+        target: whose integers; None takes the back end's first in the folder.
+        epochs: passes over the data.
+        samples: of the data; None takes all.
+        phase: of the rules; None takes their first.
+        test: samples to judge by; None takes those that were learned from.
+        shuffle: seed of another order in each epoch; None keeps the order.
+        seed: of all rounding; None takes the rules' own.
+        rounding: of weights; None takes the chip's own.
+        checkpoint: file to go on from; None writes none.
+        every: samples between two checkpoints.
+        resume: go on from the checkpoint if it is there.
+    """
+
+    data: Path
+    output: Path
+    backend: str = "reference"
+    target: str | None = None
+    epochs: int = 1
+    samples: int | None = None
+    phase: str | None = None
+    test: Path | None = None
+    shuffle: int | None = None
+    seed: int | None = None
+    rounding: str | None = None
+    checkpoint: Path | None = None
+    every: int = 100
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "every"):
+            if getattr(self, key) < 1:
+                raise InputError(f"--{key} is {getattr(self, key)}, allowed is 1 or more")
+        if self.rounding not in (None, "stochastic", "nearest", "floor"):
+            raise InputError(unknown("rounding", str(self.rounding), ("stochastic", "nearest", "floor")))
+        if self.resume and self.checkpoint is None:
+            raise InputError("--resume needs --checkpoint FILE: that is what it goes on from")
+
+
+def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> int:
+    """Lets a compiled folder learn and writes the weights."""
+    opened = open_folder(folder, discover())
+    learning = learning_of(opened.folder)
+    if not learning:
+        raise InputError(f"{folder}: nothing learns here. Put [learning.PROJECTION] into snnc.toml and compile again")
+    samples = read_samples(what.data, opened.shape, opened.encoding).head(what.samples)
+    target = target_of(opened, what.backend, what.target)
+    fresh = maker(opened, learning, what, target)
+    learner = fresh()
+    for operation in getattr(learner, "idle", ()):
+        screen.note(f"nothing does this host operation here: {operation.kind}, each {operation.when}: {operation.text}")
+    before = dict(learner.weights)
+    identity = {
+        "folder": sha256(json_bytes(dict(opened.folder.manifest))), "backend": what.backend, "target": target,
+        "data": digest(samples), "phase": what.phase, "shuffle": what.shuffle, "seed": what.seed,
+        "rounding": what.rounding,
+    }  # fmt: skip
+    with screen.progress() as progress:
+        taught(learner, samples, what, identity, progress)
+        facts = {**identity, "epochs": what.epochs, "samples": int(learner.samples)}
+        write_weights(what.output, learner, facts)
+        progress("judge", 0, 1)
+        found = summary(opened, learner, before, samples, _test(opened, what, samples))
+        head = [(one, label) for one, label in _labelled(samples.head(DRIFT))]
+        drift = (
+            {} if what.backend != "reference" else opened.registry.reference.learning_drift(fresh(), head, what.phase)
+        )
+        progress("judge", 1, 1)
+    result = {**facts, **found, "drift": dict(drift), "weights": str(what.output)}
+    if as_json:
+        screen.json(result)
+    else:
+        show(screen, result)
+    return 0
+
+
+def target_of(opened: Opened, backend: str, target: str | None) -> str:
+    """Whose integers learn; ``float`` for the float network.
+
+    Raises:
+        InputError: no such back end or compiled target, or they do not belong together.
+    """
+    if backend == FLOAT:
+        if target is not None:
+            raise InputError(f"--backend {FLOAT} runs the float network; --target {target} is of integers")
+        return FLOAT
+    chosen = opened.registry.backend(backend)
+    served = {one.name for one in chosen.targets}
+    compiled = opened.targets
+    if target is None:
+        mine = [name for name in compiled if name in served]
+        if not mine:
+            raise InputError(f"the folder holds nothing for the back end {backend!r}: it is for {', '.join(compiled)}")
+        return mine[0]
+    if target not in compiled:
+        raise InputError(unknown("compiled target", target, compiled))
+    if target not in served and chosen.name != "reference":
+        raise InputError(f"the back end {backend!r} serves {', '.join(sorted(served))}, not {target}")
+    return target
+
+
+def maker(opened: Opened, learning: Learned, what: LearnChoices, target: str) -> Callable[[], Learner]:
+    """A function that makes the learner before its first sample. Every back end comes through :class:`Teacher`.
+
+    Raises:
+        UnsupportedError: the back end does not let networks learn.
+    """
+    registry: Registry = opened.registry
+    chosen: Backend = registry.reference if what.backend == FLOAT else registry.backend(what.backend)
+    if not isinstance(chosen, Teacher):
+        able = ", ".join(name for name, one in registry.backends.items() if isinstance(one, Teacher))
+        raise UnsupportedError(f"networks do not learn on the back end {what.backend!r}; on these they do: {able}")
+    graph: Graph = opened.float_graph()
+    fixed = None if target == FLOAT else opened.fixed_graph(target)
+    scales = {} if target == FLOAT else opened.scales(target)
+    given = {"seed": what.seed, "rounding": what.rounding}
+    options = {key: value for key, value in given.items() if value is not None}
+    if options and chosen.name not in ("reference", "loihi"):
+        raise InputError(f"--{next(iter(options))} is for Loihi's stochastic rounding; {what.backend} has none")
+    teacher: Teacher = chosen
+    return lambda: teacher.learner(graph, fixed, scales, learning, **options)
+
+
+def taught(
+    learner: Learner, samples: Samples, what: LearnChoices, identity: dict[str, Any],
+    progress: Callable[[str, int, int], None],
+) -> None:  # fmt: skip
+    """All epochs, with checkpoints; goes on where an earlier run was killed."""
+    start, total = Position(), len(samples.spikes)
+    if what.resume and what.checkpoint is not None and what.checkpoint.is_file():
+        start, state = read_checkpoint(what.checkpoint, identity)
+        learner.restore(state)
+    for epoch in range(start.epoch, what.epochs):
+        task = f"learn, epoch {epoch + 1} of {what.epochs}"
+        order = order_of(total, what.shuffle, epoch)
+        for index in range(start.index if epoch == start.epoch else 0, total):
+            progress(task, index, total)
+            at = int(order[index])
+            label = None if samples.labels is None else int(samples.labels[at])
+            learner.sample(samples.spikes[at], label, what.phase)
+            if what.checkpoint is not None and (index + 1) % what.every == 0 and index + 1 < total:
+                write_checkpoint(what.checkpoint, learner, identity, Position(epoch, index + 1))
+        learner.end_epoch()
+        progress(task, total, total)
+        if what.checkpoint is not None:
+            write_checkpoint(what.checkpoint, learner, identity, Position(epoch + 1, 0))
+
+
+def order_of(total: int, shuffle: int | None, epoch: int) -> npt.NDArray[np.int64]:
+    """The order of the samples in an epoch."""
+    if shuffle is None:
+        return np.arange(total)
+    return np.random.default_rng([shuffle, epoch]).permutation(total)
+
+
+def digest(samples: Samples) -> str:
+    """Of everything that a run learns from."""
+    labels = b"" if samples.labels is None else samples.labels.tobytes()
+    return sha256(repr(samples.spikes.shape).encode() + np.ascontiguousarray(samples.spikes).tobytes() + labels)
+
+
+def _test(opened: Opened, what: LearnChoices, samples: Samples) -> Samples:
+    return samples if what.test is None else read_samples(what.test, opened.shape, opened.encoding)
+
+
+def _labelled(samples: Samples) -> list[tuple[npt.NDArray[Any], int | None]]:
+    labels = [None] * len(samples.spikes) if samples.labels is None else [int(label) for label in samples.labels]
+    return list(zip(samples.spikes, labels, strict=True))
