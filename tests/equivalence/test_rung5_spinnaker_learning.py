@@ -14,7 +14,7 @@ import pytest
 from snnc.config import load_config
 from snnc.ir import Add, Affine, Edge, FixedGraph, Graph, Input, Neuron, Node, Readout
 from snnc.ladder import EVERYTHING
-from snnc.learning import LearningConfig
+from snnc.learning import LearningConfig, configure
 from snnc.passes.base import run_passes
 from snnc.quantize.base import Calibration, QuantizeOptions
 from snnc.target import demand
@@ -244,3 +244,24 @@ def test_a_learner_takes_samples_one_by_one_and_resumes(run: tuple[Net, Learned]
     assert not np.array_equal(fresh.spikes["o"], referred(net.fixed, net.x, EVERYTHING).spikes["o"])
     assert np.array_equal(whole.sample(net.x[0], phase="test").spikes["h"], want.spikes["h"][:1])
     assert whole.samples == 3
+
+
+def test_full_rows_on_two_cores() -> None:
+    """255 neurons are one more than a core's rows hold, so that they learn on two."""
+    rng = np.random.default_rng(9)
+    nodes: list[Node] = [
+        Input("in", shape=(8,)),
+        Affine("w", weight=rng.uniform(0, 0.6, (255, 8))),
+        Neuron("h", shape=(255,), decay_v=np.array(0.9), fires="ge"),
+        Readout("out"),
+    ]
+    graph = Graph(tuple(nodes), tuple(Edge(a.name, b.name) for a, b in pairwise(nodes)))
+    x = (rng.random((1, 16, 8)) < 0.3).astype(np.int8)
+    config = configure("w", rule="pair-stdp", A_plus=0.05, A_minus=0.04, tau_plus=4.0, tau_minus=4.0, w_max=0.6)
+    learning = compiled(graph, (config,), x).learning
+    theirs = binary.execute(learning, x, pause=4)
+    assert theirs.counts["cores"] == 2
+    assert differences(emulate(learning, x, pause=4), theirs) == {}
+    moved = theirs.weights["w"] != learning.words(learning.plastic[0])
+    assert moved[:, :128].mean() > 0.5
+    assert moved[:, 128:].mean() > 0.5

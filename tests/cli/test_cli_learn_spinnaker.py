@@ -1,0 +1,164 @@
+"""snnc compile, learn run and learn apply for spinnaker1: one run of the chip, words kept exactly, refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnc.artifacts import open_folder
+from snnc.backend import discover
+from snnc.ir import Affine, Fixed
+from snnc.learnfolder import learning_of
+from snnc_spinnaker.learn_run import emulate
+from snnc_spinnaker.learner import bound
+
+Snnc = Callable[..., Any]
+MODEL = """
+import numpy as np
+import torch
+from torch import nn
+
+from snnc.nn import LIF, Sequence
+
+
+def build():
+    torch.manual_seed(0)
+    first, second = nn.Linear(12, 6, bias=False), nn.Linear(6, 3, bias=False)
+    with torch.no_grad():
+        first.weight.uniform_(0.0, 0.5)
+        second.weight.uniform_(0.0, 0.6)
+    return Sequence(nn.Sequential(first, LIF(6, decay=0.9), second, LIF(3, decay=0.85)))
+
+
+def example():
+    return {"spikes": (np.random.default_rng(0).random((4, 20, 12)) < 0.2).astype(np.int8)}
+"""
+PAIR = 'rule = "pair-stdp"\nA_plus = 0.06\nA_minus = 0.04\namplitudes = "relative"\ntau_plus = 5.0\ntau_minus = 6.0\n'
+
+
+def config(path: Path, body: str) -> Path:
+    path.write_text(f"[learning.linear0]\n{body}", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(snnc: Snnc, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model.py, data.npz and the compiled folder out."""
+    root = tmp_path_factory.mktemp("learns")
+    (root / "model.py").write_text(MODEL, encoding="utf-8")
+    rng = np.random.default_rng(5)
+    np.savez(root / "data.npz", spikes=(rng.random((7, 20, 12)) < 0.2).astype(np.int8), labels=rng.integers(0, 3, 7))
+    body = PAIR + "w_max = 0.5\n"
+    ran = snnc("compile", root / "model.py", "-t", "spinnaker1", "--config", config(root / "snnc.toml", body),
+               "-o", root / "out")  # fmt: skip
+    assert ran.code == 0, ran.err
+    return root
+
+
+def words(path: Path) -> Any:
+    with np.load(path, allow_pickle=False) as data:
+        return data["fixed/linear0"]
+
+
+def stored(folder: Path) -> Any:
+    node = open_folder(folder, discover()).fixed_graph("spinnaker1")["linear0"]
+    assert isinstance(node, Affine)
+    assert isinstance(node.weight, Fixed)
+    return node.weight.raw
+
+
+def test_the_folder_holds_the_rule_in_the_unit_of_its_weights(place: Path) -> None:
+    names = {path.name for path in (place / "out" / "spinnaker1").iterdir()}
+    assert {"run_spynnaker_learning.py", "spynnaker_learning.npz", "run_spynnaker.py", "spynnaker.npz"} <= names
+    entry = json.loads((place / "out" / "learning.json").read_text())["learning"]["linear0"]["targets"]["spinnaker1"]
+    step = entry["weights"]["step"]
+    assert entry["native"]
+    assert entry["unit"] == step
+    assert np.log2(step) == round(np.log2(step))
+    graph = open_folder(place / "out", discover()).float_graph()
+    node = graph["linear0"]
+    assert isinstance(node, Affine)
+    assert np.abs(stored(place / "out") - np.asarray(node.weight) / step).max() <= 0.5
+    with np.load(place / "out" / "spinnaker1" / "spynnaker_learning.npz", allow_pickle=False) as data:
+        network = json.loads(str(data["network"]))
+    (rule,) = (entry["rule"] for entry in network["projections"] if entry["rule"] is not None)
+    # Relative amplitudes become currents: a part of w_max, in nA.
+    assert rule["A_plus"] == pytest.approx(0.06 * rule["w_max"])
+    assert network["pause"] > 40
+
+
+def test_samples_are_one_run_of_the_chip(snnc: Snnc, place: Path) -> None:
+    weights = place / "whole.npz"
+    ran = snnc(
+        "learn", "run", place / "out", "--data", place / "data.npz", "--backend", "spinnaker", "-o", weights, "--json"
+    )
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["samples"] == 7
+    opened = open_folder(place / "out", discover())
+    parts = opened.float_graph(), opened.fixed_graph("spinnaker1"), opened.scales("spinnaker1")
+    made = bound(*parts, learning_of(opened.folder))
+    with np.load(place / "data.npz", allow_pickle=False) as data:
+        x = data["spikes"]
+    assert np.array_equal(words(weights), emulate(made, x).weights["linear0"].T)
+    assert not np.array_equal(words(weights), emulate(made, x[::-1]).weights["linear0"].T)
+    assert np.mean(words(weights) != stored(place / "out")) > 0.9
+
+
+def test_a_run_goes_on_from_its_checkpoint(snnc: Snnc, place: Path, tmp_path: Path) -> None:
+    base = ("learn", "run", place / "out", "--data", place / "data.npz", "--backend", "spinnaker")
+    ends = {}
+    for name, epochs, more in (("once", 2, ()), ("first", 1, ("--resume",)), ("rest", 2, ("--resume",))):
+        keep = () if name == "once" else ("--checkpoint", tmp_path / "state.npz")
+        ran = snnc(*base, "--epochs", str(epochs), *keep, *more, "-o", tmp_path / f"{name}.npz")
+        assert ran.code == 0, ran.err
+        ends[name] = words(tmp_path / f"{name}.npz")
+    assert np.array_equal(ends["once"], ends["rest"])
+    assert not np.array_equal(ends["once"], ends["first"])
+
+
+def test_words_go_back_exactly(snnc: Snnc, place: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "w.npz"
+    assert (
+        snnc("learn", "run", place / "out", "--data", place / "data.npz", "--backend", "spinnaker", "-o", weights).code
+        == 0
+    )
+    ran = snnc("learn", "apply", place / "out", weights, "-o", tmp_path / "trained", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["trained"]["worst"]["spinnaker1"] == {"linear0": 0.0}
+    assert np.array_equal(stored(tmp_path / "trained"), words(weights))
+    ran = snnc(
+        "run", tmp_path / "trained", "--backend", "spinnaker", "--target", "spinnaker1", "--input", place / "data.npz"
+    )
+    assert ran.code == 0, ran.err
+
+
+REFUSED = {
+    "no program": ('rule = "triplet-stdp"\nw_max = 0.5\n', 3, "triplet program"),
+    "signed": (PAIR + "w_min = -0.5\nw_max = 0.5\n", 2, "give magnitudes"),
+    "absolute meant relative": (
+        'rule = "pair-stdp"\nA_plus = 0.3\nA_minus = 0.01\nw_max = 0.2\n', 2, "write amplitudes = 'relative'",
+    ),
+    "outside": (PAIR + "w_max = 0.3\n", 2, "weights are outside"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_the_programs_cannot_learn_is_refused_when_compiling(
+    snnc: Snnc, place: Path, tmp_path: Path, what: str
+) -> None:
+    body, code, text = REFUSED[what]
+    file = config(tmp_path / "snnc.toml", body)
+    ran = snnc("compile", place / "model.py", "-t", "spinnaker1", "--config", file, "-o", tmp_path / "out")
+    assert (ran.code, text in " ".join(ran.err.split())) == (code, True), ran.err
+
+
+def test_other_integers_do_not_learn_here(snnc: Snnc, place: Path, tmp_path: Path) -> None:
+    file = config(tmp_path / "snnc.toml", PAIR + "w_max = 0.5\n")
+    ran = snnc("compile", place / "model.py", "-t", "spinnaker2", "--config", file, "-o", tmp_path / "out")
+    assert ran.code == 3
+    assert "synapses" in ran.err or "learn" in ran.err
