@@ -73,7 +73,7 @@ def compare(
 
 def _names(left: Trace, right: Trace) -> tuple[str, str]:
     """Names that tell the two traces apart."""
-    if left.backend != right.backend:
+    if left.backend != right.backend and left.target == right.target:
         return left.backend, right.backend
     names = (f"{left.backend}/{left.target}", f"{right.backend}/{right.target}")
     return names if names[0] != names[1] else (f"{names[0]} (left)", f"{names[1]} (right)")

@@ -14,6 +14,7 @@ from snnc.artifacts import build_files
 from snnc.backend import Exporter, Program
 from snnc.errors import SnncError
 from snnc.ir import Affine, Conventions, Edge, Fixed, FixedGraph, Format, Input
+from snnc.learnfolder import Taught
 from snnc.quantize.base import Quantized
 from snnc.report import html, text, words
 from snnc.report.html import PageData
@@ -70,8 +71,9 @@ def a_build(added: dict[str, bytes] | None, **fields: Any) -> Any:
         assert isinstance(backend, Exporter)
     target = SimpleNamespace(name="chip", variants={})
     return SimpleNamespace(
-        target=target, backend=backend, quantized=Quantized(graph, {}, ()), program=program, history=()
-    )
+        target=target, backend=backend, quantized=Quantized(graph, {}, ()), program=program, history=(),
+        taught=Taught("chip"),
+    )  # fmt: skip
 
 
 def test_files_of_a_back_end_lie_beside_ours() -> None:
