@@ -10,14 +10,13 @@ import numpy as np
 
 from snnc.errors import Violation
 from snnc.ir import Graph
-from snnc.target import Target, no_lower_bound
+from snnc.target import OUTPUT_FIXES, Target, no_lower_bound
 from snnc_loihi import constraints as layers
 from snnc_loihi import constraints_neuron as neurons
 
 PLAIN = {
     "fire_from": "updated", "leak": "exp", "adaptation": (), "output": "binary", "one_shot": False, "schedule": (),
 }  # fmt: skip
-SINGLE = "Train with one spike a step (sinabs: spike_fn=SingleSpike)."
 
 
 def plain_neurons(graph: Graph, target: Target) -> Iterator[Violation]:
@@ -30,7 +29,8 @@ def plain_neurons(graph: Graph, target: Target) -> Iterator[Violation]:
         for key, want in PLAIN.items():
             if getattr(node, key) != want:
                 allowed = "none" if want == () else str(want)
-                fix = SINGLE if node.output == "multi" and key == "output" else "Not in the neuron program yet."
+                fix = OUTPUT_FIXES.get(node.output, "") if key == "output" else ""
+                fix = fix or "Not in the neuron program yet."
                 yield Violation(node.name, key, str(getattr(node, key)), allowed, fix)
 
 

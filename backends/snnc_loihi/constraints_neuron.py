@@ -11,7 +11,7 @@ import numpy as np
 
 from snnc.errors import Violation
 from snnc.ir import Graph, Neuron
-from snnc.target import Target, no_lower_bound
+from snnc.target import OUTPUT_FIXES, Target, no_lower_bound
 
 
 def _neurons(
@@ -39,8 +39,10 @@ def binary_spikes(graph: Graph, target: Target) -> Iterator[Violation]:
 
     Graded, ternary and multiple spikes need Loihi 2. sinabs sends one spike a step with ``spike_fn=SingleSpike``.
     """
-    fix = "Use a neuron with binary spikes (sinabs: spike_fn=SingleSpike)."
-    yield from _neurons(graph, "output", lambda n: n.output != "binary" and n.output, "binary", fix)
+    for node in graph.neurons:
+        if node.output != "binary":
+            fix = OUTPUT_FIXES.get(node.output, "Use a neuron with binary spikes.")
+            yield Violation(node.name, "output", node.output, "binary", fix)
 
 
 def hard_reset(graph: Graph, target: Target) -> Iterator[Violation]:
@@ -51,7 +53,7 @@ def hard_reset(graph: Graph, target: Target) -> Iterator[Violation]:
     """
     fixes = {"subtract": "Train with reset to zero, take loihi2, or measure the error of --allow hard-reset."}
     for node in graph.neurons:
-        if node.reset_v not in ("zero", "value"):
+        if node.reset_v not in ("zero", "value") and (node.output, node.reset_v) != ("graded", "none"):
             yield Violation(node.name, "reset_v", node.reset_v, "zero", fixes.get(node.reset_v, "Train with a reset."))
 
 

@@ -28,6 +28,7 @@ from snnc.ir import (
     Pool,
     Readout,
     Scale,
+    TimeScale,
     to_fixed,
 )  # fmt: skip
 from snnc.trace import Probes, Trace
@@ -136,8 +137,8 @@ class Run:
         if isinstance(node, Pool):
             y = linear.pool(x, node.pooling, node.kernel, node.stride, node.padding)
             return y / np.prod(node.kernel) if node.pooling == "avg" else y
-        if isinstance(node, Scale):
-            return np.asarray(np.asarray(node.gain) * x + np.asarray(node.shift))
+        if isinstance(node, (Scale, TimeScale)):
+            return linear.scale(node, x, step, self.steps)
         if isinstance(node, Delay):
             return self._delay(node, step, x)
         if isinstance(node, Flatten):
@@ -217,7 +218,7 @@ class Run:
         t = step - self.latency.get(node.name, 0)
         if not 0 <= t < self.steps:
             return
-        numbers = isinstance(node, populations.GRADED) or (isinstance(node, Input) and node.encoding == "direct")
+        numbers = populations.sends_numbers(node)
         if self.probes.wants_spikes(node.name) and not numbers:
             self._store(self.recorded, node.name, t, out, np.int8)
         if not isinstance(node, Input) and self.probes.wants_states(node.name):

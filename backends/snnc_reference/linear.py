@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnc.errors import TraceError
+from snnc.ir import Scale, TimeScale
+
 Array = npt.NDArray[Any]
 
 
@@ -47,6 +50,20 @@ def conv(
             taps = weight[index((rows, slice(None)), position)]
             y[:, rows] += np.einsum("oc,bc...->bo...", taps, patch)
     return y
+
+
+def scale(node: Scale | TimeScale, x: Array, step: int, steps: int) -> Array:
+    """``gain * x + shift``, or this step's ``gain[step] * x``.
+
+    Raises:
+        TraceError: the run has more steps than there are gains.
+    """
+    gain = np.asarray(node.gain)
+    if isinstance(node, Scale):
+        return np.asarray(gain * x + np.asarray(node.shift))
+    if len(gain) < steps:
+        raise TraceError(f"{node.name}: the input has {steps} steps, allowed are {len(gain)}: one gain for each")
+    return np.asarray(gain[step] * x)
 
 
 def pool(x: Array, kind: str, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> Array:

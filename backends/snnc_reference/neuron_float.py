@@ -11,7 +11,7 @@ from snnc.ir import FloatArray, Neuron
 
 @dataclass
 class FloatState:
-    """u, v, last spikes and remaining refractory steps, each [B, *shape]."""
+    """u, v, last spikes (the membrane if graded) and remaining refractory steps, each [B, *shape]."""
 
     u: FloatArray
     v: FloatArray
@@ -30,6 +30,8 @@ def step(node: Neuron, state: FloatState, x: FloatArray) -> FloatState:
     p = {key: np.asarray(value) for key, value in node.params().items()}
     u = p["decay_u"] * state.u + p["gain_u"] * x
     v = p["decay_v"] * (state.v - p["v_rest"]) + p["v_rest"] + p["gain"] * u + p["bias"]
+    if node.output == "graded":
+        return FloatState(u, v, v, state.hold)
     held = state.hold > 0
     v = np.where(held, state.v, v)
     if node.reset_delay:

@@ -7,12 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.ir import Atrlif, Conventions, Delta, Neuron, Node, Sigma, SigmaDelta
+from snnc.ir import Atrlif, Conventions, Delta, Input, Neuron, Node, Sigma, SigmaDelta
 from snnc_reference import neuron_atrlif, neuron_closed, neuron_euler, neuron_float, neuron_graded, neuron_single
 
 Array = npt.NDArray[Any]
 STATEFUL = (Neuron, Atrlif, Sigma, Delta, SigmaDelta)
 GRADED = (Sigma, Delta, SigmaDelta)
+
+
+def sends_numbers(node: Node) -> bool:
+    """True for a population whose output is no spikes: a trace shows it as a state, or not at all."""
+    if isinstance(node, Input):
+        return node.encoding == "direct"
+    return isinstance(node, GRADED) or (isinstance(node, Neuron) and node.output == "graded")
 
 
 def start(node: Node, conventions: Conventions | None, batch: int) -> Any:
@@ -69,7 +76,7 @@ def step(
 
 
 def recorded(node: Node, conventions: Conventions | None) -> dict[str, str]:
-    """Name in a trace -> attribute of the state. What graded populations send is recorded as their state ``s``."""
+    """Name in a trace -> attribute of the state. What populations of numbers send is their state ``s`` or ``v``."""
     if isinstance(node, Sigma):
         return {"sigma": "sigma", "s": "s"}
     if isinstance(node, Delta):

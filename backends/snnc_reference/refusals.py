@@ -28,10 +28,12 @@ from snnc.ir import (
     Scale,
     Sigma,
     SigmaDelta,
+    TimeScale,
 )  # fmt: skip
 from snnc_reference import host
 
 LAYERS = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Scale, Delay, Neuron, Readout)
+FLOAT_ONLY = (TimeScale,)
 INTEGER_ONLY = (Atrlif, Sigma, Delta, SigmaDelta)
 EULER_ONLY = {"drive_overflow": None, "membrane_minimum": None, "membrane_maximum": None}
 
@@ -45,6 +47,8 @@ def refusals(network: Network) -> tuple[Violation, ...]:
         if isinstance(node, INTEGER_ONLY):
             if not euler:
                 found.append(Violation(node.name, "node type", node.kind, "integers under euler only"))
+        elif conventions is None and isinstance(node, FLOAT_ONLY):
+            continue
         elif not isinstance(node, LAYERS):
             found.append(Violation(node.name, "node type", node.kind, "a type that the reference executes"))
         elif conventions is not None and isinstance(node, Scale):
@@ -72,7 +76,9 @@ def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
         "one_shot": (False,), "schedule": ((),),
     }  # fmt: skip
     if not isinstance(network, FixedGraph):
-        allowed |= {"output": ("binary", "ternary", "multi")}
+        allowed |= _float_only(node)
+        if node.output == "graded" and node.v_min is not None:
+            return [Violation(node.name, "v_min", "given", "none with graded output")]
         if node.output == "multi" and node.fires != "ge":
             return [Violation(node.name, "fires", node.fires, "ge with multi output")]
     elif node.v_min is not None:
@@ -94,6 +100,14 @@ def _neuron_refusals(node: Neuron, network: Network) -> list[Violation]:
         for key, want in allowed.items()
         if getattr(node, key) not in want
     ]  # fmt: skip
+
+
+def _float_only(node: Neuron) -> dict[str, tuple[Any, ...]]:
+    """What float64 executes beside the rest; a membrane that is sent has no spike to reset or rest after."""
+    outputs = {"output": ("binary", "ternary", "multi", "graded")}
+    if node.output != "graded":
+        return outputs
+    return outputs | {"reset_v": ("none",), "reset_u": (False,), "refractory": (0,)}
 
 
 def _factor_refusals(node: Neuron, network: Network) -> list[Violation]:

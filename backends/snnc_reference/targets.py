@@ -15,10 +15,9 @@ from snnc.passes import AddWeights
 from snnc.quantize.base import Calibration, Quantized, QuantizeOptions
 from snnc.quantize.direct import joined
 from snnc.quantize.shift import ShiftProfile, quantize_shift
-from snnc.target import Target, no_lower_bound
+from snnc.target import OUTPUT_FIXES, Target, no_lower_bound
 
 EXECUTED = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
-SINGLE = "Train with one spike a step (sinabs: spike_fn=SingleSpike)."
 PROFILE = ShiftProfile("generic", Conventions(register_bits=62), exponents=(-6, 0), direct_bits=12)
 
 
@@ -69,7 +68,8 @@ def plain_neurons(graph: Graph, _target: Target) -> Iterator[Violation]:
     for node in graph.neurons:
         for key, want in plain.items():
             if getattr(node, key) != want:
-                fix = SINGLE if node.output == "multi" and key == "output" else "Not implemented yet."
+                fix = OUTPUT_FIXES.get(node.output, "") if key == "output" else ""
+                fix = fix or "Not implemented yet."
                 yield Violation(node.name, key, str(getattr(node, key)), str(want), fix)
         if node.reset_delay not in (0, 1):
             yield Violation(node.name, "reset_delay", str(node.reset_delay), "0 or 1")

@@ -27,14 +27,13 @@ from snnc.ir import (
     Readout,
 )  # fmt: skip
 from snnc.quantize.base import retime
-from snnc.target import Target, no_lower_bound
+from snnc.target import OUTPUT_FIXES, Target, no_lower_bound
 from snnc_spinnaker import solve
 from snnc_spinnaker.delays import beyond
 from snnc_spinnaker.paths import all_paths
 
 NODES = (Input, Identity, Affine, Conv, Pool, Add, Concat, Flatten, Delay, Neuron, Readout)
 RANGE = 65536.0
-SINGLE = "Train with one spike a step (sinabs: spike_fn=SingleSpike)."
 
 
 def _outside(node: Neuron, key: str, bad: object, allowed: str, fix: str) -> Iterator[Violation]:
@@ -91,7 +90,7 @@ def plain_neurons(graph: Graph, target: Target) -> Iterator[Violation]:
         for key, want in allowed.items():
             if getattr(node, key) != want:
                 found = str(getattr(node, key)) or "empty"
-                fix = SINGLE if node.output == "multi" and key == "output" else ""
+                fix = OUTPUT_FIXES.get(node.output, "") if key == "output" else ""
                 yield Violation(node.name, key, found, f"{want if want != () else 'none'} on {target.name}", fix)
 
 
@@ -103,7 +102,7 @@ def hard_reset(graph: Graph, target: Target) -> Iterator[Violation]:
     ``--allow hard-reset``: the pass replaces the soft reset, and the report says how many spikes that changed.
     """
     for node in graph.neurons:
-        if node.reset_v not in ("zero", "value"):
+        if node.reset_v not in ("zero", "value") and (node.output, node.reset_v) != ("graded", "none"):
             soft = node.reset_v == "subtract"
             fix = "Train with a hard reset" + (", or measure the error of --allow hard-reset." if soft else ".")
             yield Violation(node.name, "reset_v", node.reset_v, f"zero or value on {target.name}", fix)

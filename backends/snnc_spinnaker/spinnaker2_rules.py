@@ -34,7 +34,7 @@ def immediate_reset(graph: Graph, target: Target) -> Iterator[Violation]:
     current.
     """
     for node in graph.neurons:
-        if node.reset_v == "none":
+        if node.reset_v == "none" and node.output != "graded":
             yield Violation(
                 node.name, "reset_v", "none", f"subtract, zero or value on {target.name}", "Train with one."
             )

@@ -148,8 +148,6 @@ def test_a_bound_before_the_reset_would_be_another_network() -> None:
         (dense(partial(LIF, spike_fn=MaxSpike(2))), r"lif1: spike_fn is \S*MaxSpike, allowed.*limit on the number"),
         (dense(partial(LIF, reset_fn=MembraneReset(0.1))), r"reset_fn.reset_value is 0\.1.*to every neuron"),
         (dense(partial(LIF, reset_fn=MembraneSubtract(0.5))), r"reset_fn.subtract_value is 0\.5.*or the threshold"),
-        (nn.Sequential(nn.Linear(6, 7), sl.IAF(), sl.ExpLeak(tau_mem=5.0)), r"2: .*ExpLeak, allowed.*on the host"),
-        (nn.Sequential(nn.Linear(6, 7), PLAIN(spike_fn=None)), r"lif1: spike_fn is None.*on the host"),
         (nn.Sequential(nn.Linear(6, 7), sl.ALIF(5.0, 5.0)), "ALIF, allowed.*threshold adapts: use LIF"),
         (nn.Sequential(nn.Linear(6, 7), sl.IAFRecurrent(nn.Linear(7, 7))), r"rec_connect.bias is not zero.*first step"),
         (nn.Sequential(nn.Linear(6, 7), sl.IAFRecurrent(nn.Sequential(loop(7)))), r"rec_connect is \S*Sequential"),

@@ -165,7 +165,7 @@ def test_a_threshold_dependent_norm_is_an_ordinary_one_after_training() -> None:
 
 
 def test_a_temporal_norm_is_recorded_as_one_gain_per_step() -> None:
-    """The graph is compared with the module by hand: what executes TimeScale is a later pass's or target's matter."""
+    """Executed in float64 and compared by the probe, and by hand."""
     norm = trained(layer.TemporalEffectiveBatchNorm1d(STEPS, 5))
     norm.scale.data = torch.linspace(0.4, 1.6, STEPS)
     module = network(layer.Linear(6, 5), norm, neuron.IFNode(v_reset=None), mode="m")
@@ -176,6 +176,11 @@ def test_a_temporal_norm_is_recorded_as_one_gain_per_step() -> None:
     assert [(e.source, e.target) for e in graph.edges][1:4] == [
         (graph.order[1], scale.name), (scale.name, steps.name), (steps.name, captured.graph.neurons[0].name),
     ]  # fmt: skip
+    assert probe(module, captured, VECTORS, execute).equal
+    even = replace(captured, graph=graph.replace_node(replace(steps, gain=np.ones((STEPS, 1)))))
+    assert not probe(module, even, VECTORS, execute).equal
+    late = replace(captured, graph=graph.replace_node(replace(steps, gain=np.roll(np.asarray(steps.gain), 1))))
+    assert not probe(module, late, VECTORS, execute).equal
     assert (captured.layout, np.asarray(steps.gain).shape) == ("time_batch", (STEPS, 1))
     weight, bias = (module[0].state_dict()[key].double().numpy() for key in ("weight", "bias"))
     current = (VECTORS @ weight.T + bias) * np.asarray(scale.gain).ravel() + np.asarray(scale.shift).ravel()

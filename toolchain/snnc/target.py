@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -27,6 +28,16 @@ class Limit:
     value: int
     unit: str
     source: str
+
+
+OUTPUT_FIXES: Mapping[str, str] = MappingProxyType(
+    {
+        "multi": "Train with one spike a step (sinabs: spike_fn=SingleSpike).",
+        "graded": "Compute the integrator on the host, from the spikes of the layer before (return them beside its "
+        "membrane, and capture takes them), or end with a spiking neuron.",
+    }
+)
+"""What to do about an output of neurons that a target does not have."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,7 @@ class Trace:
         target: under which target's conventions (``float`` for the float network).
         spikes: population -> array [B, T, *shape], int8: 0 or 1; -1 too of a ternary population,
             counts up to 127 of one with ``multi`` output. Populations that
-            send numbers have no spikes: what they send is their state ``s``.
+            send numbers have no spikes: what they send is their state ``s`` (``v`` of a graded neuron).
         states: (population, name) -> array [B, T, *shape]; float64, or int64 raw integers. ``v`` is the membrane
             after the step (after reset), ``u`` the current that the step's update used; a split synapse has
             ``u_exc`` and ``u_inh`` instead.

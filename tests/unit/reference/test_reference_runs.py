@@ -185,7 +185,7 @@ def broken(**change: object) -> Graph:
         (broken(fire_from="previous"), "n: fire_from is previous, allowed is updated"),
         (broken(leak="linear"), "n: leak is linear"),
         (broken(adaptation=(Adaptation(0.5, 1, 1),)), "n: adaptation is"),
-        (broken(output="graded"), "n: output is graded, allowed is binary or ternary"),
+        (broken(output="graded"), "n: reset_v is zero, allowed is none"),
         (broken(one_shot=True), "n: one_shot is True"),
         (broken(reset_delay=2), "n: reset_delay is 2, allowed is 0 or 1"),
         (broken(schedule=("bias",), bias=np.zeros((9, 4))), "n: schedule is"),

@@ -107,9 +107,9 @@ class _Search:
         self.telling = max(found, key=lambda name: (found[name].spikes, found[name].state))
         left = self.recorded[self.telling]
         right = self.execute(self.graph, self.drives[self.telling], Probes(states="all"))
-        one_by_one = [difference(self.graph, one_sample(left, i), one_sample(right, i)) for i in range(_batch(left))]
+        one_by_one = [difference(self.graph, one_sample(left, i), one_sample(right, i)) for i in range(left.samples)]
         self.sample = max(range(len(one_by_one)), key=lambda i: (one_by_one[i].spikes, one_by_one[i].state))
-        names = [name for name in self.graph.order if name in left.spikes]
+        names = [name for name in self.graph.order if name in left.spikes or (name, "v") in left.states]
         parts = {name: difference(self.graph, _only(left, name), right) for name in names}
         self.culprit = next((name for name in names if not parts[name].none), names[-1])
 
@@ -138,11 +138,7 @@ def one_sample(trace: Trace, index: int) -> Trace:
 
 def _only(trace: Trace, name: str) -> Trace:
     states = {key: value for key, value in trace.states.items() if key[0] == name}
-    return replace(trace, spikes={name: trace.spikes[name]}, states=states)
-
-
-def _batch(trace: Trace) -> int:
-    return len(next(iter(trace.spikes.values())))
+    return replace(trace, spikes={key: value for key, value in trace.spikes.items() if key == name}, states=states)
 
 
 def candidates(graph: Graph, recorded: Mapping[str, Trace], culprit: str) -> Iterator[tuple[str, Graph]]:
@@ -248,7 +244,8 @@ def _fitted(node: Neuron, recorded: Mapping[str, Trace]) -> Iterator[tuple[str, 
     for trace in recorded.values():
         if (node.name, "v") not in trace.states or (node.name, "u") not in trace.states:
             return
-        v, u, sent = trace.states[node.name, "v"], trace.states[node.name, "u"], trace.spikes[node.name]
+        v, u = trace.states[node.name, "v"], trace.states[node.name, "u"]
+        sent = trace.spikes.get(node.name, np.zeros_like(v))
         quiet = (sent[:, 1:] == 0) & (sent[:, :-1] == 0)
         rows.append(np.stack([v[:, :-1][quiet], u[:, 1:][quiet], np.ones(int(quiet.sum()))], axis=1))
         made.append(v[:, 1:][quiet])

@@ -242,7 +242,8 @@ class Lowering:
             back = self._own(("recurrent", path), f"{label}_recurrent", extra["recurrent"], last)
             term = self.terms.add([term, back])
         calls.append(term)
-        return self.terms.spikes(path, len(calls) - 1, term.shape, binary=not adapter.several(module))
+        binary = not adapter.several(module) and not adapter.graded(module)
+        return self.terms.spikes(path, len(calls) - 1, term.shape, binary)
 
     def _own(self, key: tuple[object, ...], label: str, node: Node | None, given: Term) -> Term:
         assert node is not None

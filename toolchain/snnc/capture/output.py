@@ -118,6 +118,9 @@ def find_output(low: Lowering, returned: Any, depends: Callable[[str], set[str]]
     outputs = Outputs(low)
     outputs.look(returned)
     found = sorted(set(outputs.spiking))
+    integrators = {path for path, cell in low.cells.items() if cell.graded(low.module.get_submodule(path))}
+    # What integrates beside spikes that are returned is the host's matter.
+    found = [path for path in found if path not in integrators] or found
     if not found:
         if outputs.broken and not outputs.other:
             raise outputs.broken[0]
@@ -128,7 +131,7 @@ def find_output(low: Lowering, returned: Any, depends: Callable[[str], set[str]]
         names = ", ".join(sinks or found)
         raise UnsupportedError(f"the model returns spikes of several populations ({names}); return those of the last")
     known = depends(sinks[0])
-    beyond = [path for path in outputs.states if path not in known]
+    beyond = [path for path in outputs.states if path not in known | integrators]
     if outputs.other or beyond:
         what = outputs.other[0] if outputs.other else f"the membrane of {beyond[0]} without its spikes"
         raise UnsupportedError(f"beside the spikes of {sinks[0] or 'the neuron'} the model returns {what}. {_ADVICE}")

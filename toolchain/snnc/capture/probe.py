@@ -70,7 +70,8 @@ def torch_trace(module: nn.Module, captured: Captured, spikes: Any) -> Trace:
         spikes: input [B, T, *shape].
 
     Returns:
-        Spikes of every population, its states ``v`` (after the reset) and ``u``.
+        Spikes of every population, its states ``v`` (after the reset) and ``u``; of one that never spikes ``v`` is
+        what it sends.
 
     Raises:
         ModelError: forward raises, or a population is not called once per step or sends other values than 0 and 1.
@@ -82,7 +83,8 @@ def torch_trace(module: nn.Module, captured: Captured, spikes: Any) -> Trace:
         forward(twin, torch.from_numpy(values.astype(np.float64)), captured.layout)
     steps = values.shape[1]
     states = {(name, key): value for name, tap in taps.items() for key, value in tap.stacked_states(steps).items()}
-    return Trace("torch", "float", {name: tap.stacked_spikes(steps) for name, tap in taps.items()}, states)
+    sent = {name: tap.stacked_spikes() for name, tap in taps.items() if not tap.graded}
+    return Trace("torch", "float", sent, states)
 
 
 class _Tap:
@@ -95,6 +97,7 @@ class _Tap:
         self.name, self.part, self.cell = name, part, adapter
         self.spikes: list[npt.NDArray[Any]] = []
         self.states: list[dict[str, npt.NDArray[np.float64]]] = []
+        self.graded = adapter.graded(part)
         self.original = part.forward
         part.__dict__["forward"] = self
 
@@ -114,13 +117,12 @@ class _Tap:
 
     def _keep(self, spikes: torch.Tensor, states: adapters.States) -> None:
         self.spikes.append(_numpy(spikes))
+        if self.graded:
+            states = {**states, "v": spikes}
         self.states.append({key: _numpy(torch.broadcast_to(v, spikes.shape)) for key, v in states.items()})
 
-    def stacked_spikes(self, steps: int) -> npt.NDArray[np.int8]:
+    def stacked_spikes(self) -> npt.NDArray[np.int8]:
         """[B, T, *shape]."""
-        if len(self.spikes) != steps:
-            raise ModelError(f"{self.name}: the module calls it {len(self.spikes)} times for {steps} steps of input; "
-                             "the graph runs as many steps as the input has")  # fmt: skip
         found = np.stack(self.spikes, axis=1)
         counts = self.cell.several(self.part) and np.all((found >= -1) & (found <= 127) & (found == np.floor(found)))
         if not counts and not np.all((found == 0) | (found == 1)):
@@ -129,8 +131,9 @@ class _Tap:
 
     def stacked_states(self, steps: int) -> dict[str, npt.NDArray[np.float64]]:
         """Name -> [B, T, *shape]."""
-        if len(self.states) != steps:
-            return {}
+        if len(self.spikes) != steps:
+            raise ModelError(f"{self.name}: the module calls it {len(self.spikes)} times for {steps} steps of input; "
+                             "the graph runs as many steps as the input has")  # fmt: skip
         return {key: np.stack([state[key] for state in self.states], axis=1) for key in self.states[0]}
 
 
@@ -210,17 +213,24 @@ def probe(module: nn.Module, captured: Captured, samples: Any, reference_execute
         right = reference_execute(graph, inputs[drive], Probes(states="all"))
         found[drive] = difference(graph, left, right)
         first = first or _first(drive, left, right, tuple(captured.populations))
-    compared = sum(trace.spikes[name].size for trace in recorded.values() for name in captured.populations)
+    compared = sum(_sent(trace, name).size for trace in recorded.values() for name in captured.populations)
     worst = max(one.state for one in found.values())
     search = partial(explain, graph, recorded, inputs, reference_execute)
     return ProbeResult(compared, sum(one.spikes for one in found.values()), first, worst, search)
+
+
+def _sent(trace: Trace, name: str) -> npt.NDArray[Any]:
+    """Spikes of a population, or the membrane of one that never spikes."""
+    return trace.spikes[name] if name in trace.spikes else trace.states[name, "v"]
 
 
 def _first(drive: str, left: Trace, right: Trace, names: tuple[str, ...]) -> str:
     """The earliest difference; of equally early ones the population that is first in the graph."""
     best: tuple[int, str] | None = None
     for name in names:
-        places = np.argwhere(left.spikes[name] != right.spikes[name])
+        ours, theirs = _sent(right, name), _sent(left, name)
+        spiking = name in left.spikes
+        places = np.argwhere(ours != theirs if spiking else np.abs(ours - theirs) > TOLERANCE * np.abs(theirs).max())
         if not len(places):
             continue
         at = places[np.argmin(places[:, 1])]
@@ -233,7 +243,7 @@ def _first(drive: str, left: Trace, right: Trace, names: tuple[str, ...]) -> str
             if (name, key) in trace.states
         ]
         text = (f"drive {drive!r}, step {step}, population {name}, sample {sample}, neuron {neuron}: torch "
-                f"{left.spikes[name][where]}, graph {right.spikes[name][where]} ({', '.join(states)})")  # fmt: skip
+                f"{theirs[where]:.12g}, graph {ours[where]:.12g} ({', '.join(states)})")  # fmt: skip
         if best is None or step < best[0]:
             best = (step, text)
     return best[1] if best is not None else ""

@@ -174,7 +174,8 @@ class Builder:
             for part in addends(term):
                 self._connect(part, neuron.name)
             self.nodes.append(neuron)
-        self.nodes.append(Readout("output", readout="count"))
+        graded = self.low.cells[output].graded(self.module.get_submodule(output))
+        self.nodes.append(Readout("output", readout="sum" if graded else "count"))
         self.edges.append(Edge(self.names[output], "output"))
         populations = {self.names[path]: path for path in templates}
         return Rolled(Graph(tuple(self.nodes), tuple(self.edges)), populations)

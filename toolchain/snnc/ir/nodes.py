@@ -223,6 +223,7 @@ class Neuron(Node):
     ``ternary`` output adds ``s[t] = -1 where v < threshold_low`` (``<=`` under ``ge``); such a spike resets like the
     other one, but ``subtract`` takes threshold_low away, and is followed by as many refractory steps.
     ``multi`` output sends ``s[t] = trunc(v / threshold)`` where v > 0, and ``subtract`` takes ``threshold * s`` away.
+    ``graded`` output sends v itself, never spikes and has reset_v ``none``; it executes in float64 only.
     Where ``v_min`` is given, ``v = max(v, v_min)`` comes last, after the reset.
     With reset_delay = 1, ``subtract`` takes ``threshold * s[t-1]`` away after the update and ``zero``/``value``
     replace the updated v (the input of that step is lost), before the comparison.

@@ -88,6 +88,7 @@ class Cell:
         recurrent: makes the node through which the module feeds its own spikes of the step before to itself.
         inherits: as for :class:`Layer`.
         several: the module sends counts, several spikes a step, or -1 beside 1.
+        graded: the module sends its membrane and never spikes; ``states`` need not give ``v``.
         restarts: a call that is given no state starts at rest, whatever was before.
     """
 
@@ -104,6 +105,7 @@ class Cell:
     recurrent: Callable[[nn.Module, Site], Node | None] | None = None
     inherits: tuple[str, ...] = ("forward",)
     several: Callable[[nn.Module], bool] = never
+    graded: Callable[[nn.Module], bool] = never
     restarts: bool = False
 
     @property

@@ -10,6 +10,8 @@ lif, lif_feed_forward    u = (1 - dt*tau_syn_inv)*u + x         decay_u, decay_v
 lif_box_feed_forward     v = v + k*(v_leak - v + x)             the same without u
 iaf_feed_forward         v = v + x                              decay_v = 1
 lif_refrac*              as lif; rho = rho_reset after a spike  refractory = ceil(rho_reset)
+li_feed_forward          as lif without a threshold, sends v    output "graded"
+li_box_feed_forward      as lif_box without one, sends v
 =======================  =====================================  ==========================================
 
 The input reaches v in its own step: the current jumps before the membrane moves. The state's ``i`` is what is left of u
@@ -34,7 +36,8 @@ MODULES = "norse.torch.module."
 OPEN = (f"{MODULES}lift.Lift", f"{MODULES}sequential.RecurrentSequential")
 _STEP = "norse.torch.functional."
 # The functions that advance a state, by what they compute.
-_LIF, _BOX, _IAF, _REFRACTORY = "lif", "box", "iaf", "refractory"
+_LIF, _BOX, _IAF, _REFRACTORY, _LI, _LI_BOX = "lif", "box", "iaf", "refractory", "li", "li_box"
+_INTEGRATORS = (_LI, _LI_BOX)
 _ACTIVATIONS = {
     f"{_STEP}lif.lif_feed_forward_step": _LIF,
     f"{_STEP}lif.lif_step": _LIF,
@@ -42,6 +45,8 @@ _ACTIVATIONS = {
     f"{_STEP}iaf.iaf_feed_forward_step": _IAF,
     f"{_STEP}lif_refrac.lif_refrac_feed_forward_step": _REFRACTORY,
     f"{_STEP}lif_refrac.lif_refrac_step": _REFRACTORY,
+    f"{_STEP}leaky_integrator.li_feed_forward_step": _LI,
+    f"{_STEP}leaky_integrator_box.li_box_feed_forward_step": _LI_BOX,
 }
 _RESETS = {f"{_STEP}reset.reset_value": "value", f"{_STEP}reset.reset_subtract": "subtract"}
 _STEPS = ("heaviside", "super", "triangle", "tanh", "circ", "heavi_erfc")
@@ -93,6 +98,8 @@ def _tensor(value: Any) -> torch.Tensor:
 
 def _node(module: Any, name: str, shape: Shape) -> Neuron:
     kind, p = _kind(module, name), _numbers(module)
+    if kind in _INTEGRATORS:
+        return _integrator(module, name, shape, kind)
     if p.method not in _STEPS:
         raise _refuse(name, "method", repr(p.method), " or ".join(_STEPS), "Only these compare v with v_th.")
     reset = _RESETS.get(_source(p.reset_method)) if hasattr(p, "reset_method") else "value"
@@ -119,6 +126,25 @@ def _node(module: Any, name: str, shape: Shape) -> Neuron:
         fires="gt",
         refractory=_refractory(module, name) if kind == _REFRACTORY else 0,
     )
+
+
+def _integrator(module: Any, name: str, shape: Shape, kind: str) -> Neuron:
+    def number(key: str, value: Any) -> np.ndarray:
+        return per_sample(name, key, _tensor(value), shape)
+
+    rate, rest = (
+        number("dt * tau_mem_inv", module.dt * _tensor(module.p.tau_mem_inv)),
+        number("v_leak", module.p.v_leak),
+    )
+    kept = 1 - number("dt * tau_syn_inv", module.dt * _tensor(module.p.tau_syn_inv)) if kind == _LI else np.zeros(())
+    return Neuron(
+        name, shape, decay_u=kept, decay_v=1 - rate, gain=rate, v_rest=rest, v_init=rest, reset_v="none",
+        output="graded",
+    )  # fmt: skip
+
+
+def _sends_membrane(module: Any) -> bool:
+    return _ACTIVATIONS.get(_source(_function(module))) in _INTEGRATORS
 
 
 def _refractory(module: Any, name: str) -> int:
@@ -187,6 +213,7 @@ def _first(module: nn.Module) -> int | None:  # noqa: ARG001 - a time_axis funct
 _cell = partial(
     Cell, _node, _reset, _memory, _states, sequence=_sequence, restarts=True, inherits=("forward", "initial_state")
 )
+_integrating = partial(_cell, graded=_sends_membrane)
 _recurrent = partial(_cell, before=_wide, recurrent=partial(_linear, "recurrent_weights"), spikes_arg="z")
 _VI, _ZVI = ("v", "i"), ("z", "v", "i")
 
@@ -201,13 +228,12 @@ ADAPTERS: dict[str, Adapter] = {
     f"{MODULES}lif_refrac.LIFRefracCell": _cell(state_args=(*_VI, "rho")),
     f"{MODULES}lif_refrac.LIFRefracRecurrentCell": _recurrent(state_args=(*_ZVI, "rho")),
     f"{MODULES}lif_refrac.LIFRefracRecurrent": _recurrent(state_args=(*_ZVI, "rho"), time_axis=_first),
+    f"{MODULES}leaky_integrator.LICell": _integrating(state_args=_VI),
+    f"{MODULES}leaky_integrator.LI": _integrating(state_args=_VI, time_axis=_first),
+    f"{MODULES}leaky_integrator_box.LIBoxCell": _integrating(state_args=("v",)),
 }
-_INTEGRATOR = (
-    "A leaky integrator sends its membrane, and a graph's read-out counts spikes: return the spikes of the layer "
-    "before it and apply the integrator to them on the host, or end with LIFCell or LIFBoxCell."
-)
 ADVICE = {
-    **dict.fromkeys(("LI", "LICell", "LILinearCell", "LIBoxCell"), _INTEGRATOR),
+    "LILinearCell": "It is Linear(..., bias=False) and LICell in one: use these.",
     **dict.fromkeys(("LSNN", "LSNNCell", "LSNNRecurrent", "LSNNRecurrentCell"), "Its threshold adapts: use LIF."),
     **dict.fromkeys(("LIFEx", "LIFExCell", "LIFAdEx", "LIFAdExCell", "CobaLIFCell", "Izhikevich", "IzhikevichCell"),
                     "Its membrane equation is not linear: use LIF."),

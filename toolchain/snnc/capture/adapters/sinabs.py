@@ -8,6 +8,7 @@ What ``lif_forward_single`` computes, with ``a = exp(-1/tau_mem)`` (1 for IAF) a
     SingleSpike: s = v >= threshold                                 -> output "binary"
     MembraneSubtract: v = v - s * threshold; MembraneReset: v = 0 where it spiked
     min_v_mem:   v = max(v, min_v_mem), last                        -> v_min
+    ExpLeak:     no spikes, v is what it sends                      -> output "graded"
 
 ``MembraneReset(reset_value)`` adds its value to every neuron, spiking or not; no node does that unless it is 0.
 Layers take [B, T, ...] in one call. ``Squeeze`` layers take time and batch in one axis; a model of them is run one step
@@ -74,6 +75,10 @@ def _several(module: nn.Module) -> bool:
     return _source(getattr(module, "spike_fn", None)) == f"{_SPIKES}MultiSpike"
 
 
+def _sends_membrane(module: Any) -> bool:
+    return module.spike_fn is None
+
+
 def _reset_v(module: Any, name: str, threshold: np.ndarray) -> Literal["subtract", "zero"]:
     how = _how(module)
     source = _source(how)
@@ -91,20 +96,27 @@ def _reset_v(module: Any, name: str, threshold: np.ndarray) -> Literal["subtract
 
 
 def _node(module: Any, name: str, shape: Shape) -> Neuron:
-    if module.spike_fn is None:
-        raise _refuse(name, "spike_fn", "None", "a function that sends spikes", _INTEGRATOR)
     keep = per_sample(name, "alpha_mem", module.alpha_mem_calculated, shape)
     synapse = module.alpha_syn_calculated
     kept = np.zeros(()) if synapse is None else per_sample(name, "alpha_syn", synapse, shape)
-    threshold = per_sample(name, "spike_threshold", module.spike_threshold, shape)
     low = module.min_v_mem
+    gain = 1 - keep if module.norm_input else np.ones(())
+    gain_u = np.ones(()) if synapse is None else kept
+    if module.spike_fn is None:
+        if low is not None:
+            fix = "sinabs sends the membrane as it is before the bound, and keeps it bounded."
+            raise _refuse(name, "min_v_mem", float(array(low).min()), "None where the membrane is sent", fix)
+        return Neuron(
+            name, shape, decay_u=kept, gain_u=gain_u, decay_v=keep, gain=gain, reset_v="none", output="graded"
+        )
+    threshold = per_sample(name, "spike_threshold", module.spike_threshold, shape)
     return Neuron(
         name,
         shape=shape,
         decay_u=kept,
-        gain_u=np.ones(()) if synapse is None else kept,
+        gain_u=gain_u,
         decay_v=keep,
-        gain=1 - keep if module.norm_input else np.ones(()),
+        gain=gain,
         threshold=threshold,
         reset_v=_reset_v(module, name, threshold),
         fires="ge",
@@ -129,12 +141,16 @@ def _memory(module: Any) -> States:
 
 def _sequence(module: Any, given: torch.Tensor, spikes: torch.Tensor) -> States:  # noqa: ARG001 - Cell's signature
     """From the log of the reset, not from ``recordings``: recurrent layers record v as it is before the next reset."""
+    if module.spike_fn is None:
+        return {}
     log = module.reset_fn.log[-spikes.shape[1] :]
     return {"v": torch.stack([_bounded(module, v) for v, _ in log], 1), "u": torch.stack([u for _, u in log], 1)}
 
 
 def _states(module: Any, given: torch.Tensor, spikes: torch.Tensor) -> States:  # noqa: ARG001 - Cell's signature
     """Of a Squeeze layer, which is given one step and makes an axis of it."""
+    if module.spike_fn is None:
+        return {}
     v, u = module.reset_fn.log[-1]
     return {"v": _bounded(module, v), "u": u}
 
@@ -171,7 +187,8 @@ def _sum_pool(module: Any, site: Site) -> Node:
 
 # ExpLeak inherits the forward of LIF and differs in what it hands to it: its parameters tell it apart.
 _INHERITED = ("forward", "alpha_mem_calculated", "alpha_syn_calculated", "does_spike", "_param_dict")
-_layer = partial(Cell, _node, _reset, _memory, _states, sequence=_sequence, several=_several, inherits=_INHERITED)
+_layer = partial(Cell, _node, _reset, _memory, _states, sequence=_sequence, several=_several, graded=_sends_membrane,
+                 inherits=_INHERITED)  # fmt: skip
 
 ADAPTERS: dict[str, Adapter] = {
     **dict.fromkeys((f"{MODULES}lif.LIF", f"{MODULES}iaf.IAF"), _layer(time_axis=_batch_first)),
@@ -180,15 +197,12 @@ ADAPTERS: dict[str, Adapter] = {
         (f"{MODULES}lif.LIFRecurrent", f"{MODULES}iaf.IAFRecurrent"),
         _layer(time_axis=_batch_first, recurrent=_fed_back),
     ),
+    f"{MODULES}exp_leak.ExpLeak": _layer(time_axis=_batch_first),
+    f"{MODULES}exp_leak.ExpLeakSqueeze": _layer(),
     f"{MODULES}pool2d.SumPool2d": Layer(_sum_pool),
 }
-_INTEGRATOR = (
-    "A leaky integrator sends its membrane, and a graph's read-out counts spikes: return the spikes of the layer "
-    "before it and apply ExpLeak to them on the host, or end with LIF or IAF."
-)
 _MARKS = "Give the model [B, T, ...] and wrap layers in sinabs.layers.Repeat, or use Squeeze layers throughout."
 ADVICE = {
-    **dict.fromkeys(("ExpLeak", "ExpLeakSqueeze"), _INTEGRATOR),
     **dict.fromkeys(("ALIF", "ALIFRecurrent", "ALIFSqueeze"), "Its threshold adapts: use LIF."),
     "NeuromorphicReLU": "It belongs to networks without time: convert with sinabs.from_torch.from_model.",
     **dict.fromkeys(("FlattenTime", "UnflattenTime"), _MARKS),
