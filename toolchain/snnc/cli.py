@@ -10,7 +10,6 @@ import typer
 
 from snnc import __version__, commands
 from snnc.cli_learn import learn_app
-from snnc.errors import SnncError
 
 app = typer.Typer(
     name="snnc",
@@ -277,13 +276,7 @@ def doctor(json: JsonOption = False) -> None:
 
 
 def _do(verb: Callable[[commands.Screen], int]) -> None:
-    """Runs a verb; a SnncError becomes its message and exit code."""
-    screen = commands.Screen(commands.Pipe(), commands.Pipe(stderr=True))
-    try:
-        code = verb(screen)
-    except SnncError as error:
-        screen.error(str(error))
-        code = error.exit_code
+    code = commands.perform(verb)
     if code:
         raise typer.Exit(code)
 

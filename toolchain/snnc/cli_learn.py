@@ -10,7 +10,6 @@ import typer
 
 from snnc import commands
 from snnc.commands import Screen
-from snnc.commands.screen import perform
 
 learn_app = typer.Typer(
     help="Plasticity: rules by name, what targets make of them.", no_args_is_help=True, rich_markup_mode=None
@@ -101,6 +100,6 @@ def apply(
 
 
 def _do(verb: Callable[[Screen], int]) -> None:
-    code = perform(verb)
+    code = commands.perform(verb)
     if code:
         raise typer.Exit(code)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snnc.commands.learn_run import LearnChoices, teach
     from snnc.commands.making import Choices, ConvertChoices, check, compile_, init
     from snnc.commands.running import ValidateChoices, compare_, validate
-    from snnc.commands.screen import Pipe, Screen
+    from snnc.commands.screen import Screen, perform
     from snnc.commands.showing import doctor, inspect, passes, target, targets
 
 _HOME = {
@@ -26,7 +26,7 @@ _HOME = {
     "learn_run": ("LearnChoices", "teach"),
     "making": ("Choices", "ConvertChoices", "check", "compile_", "init"),
     "running": ("ValidateChoices", "compare_", "validate"),
-    "screen": ("Pipe", "Screen"),
+    "screen": ("Screen", "perform"),
     "showing": ("doctor", "inspect", "passes", "target", "targets"),
 }
 
@@ -36,7 +36,6 @@ __all__ = [
     "ExplainChoices",
     "ExportChoices",
     "LearnChoices",
-    "Pipe",
     "RunChoices",
     "Screen",
     "ValidateChoices",
@@ -52,6 +51,7 @@ __all__ = [
     "init",
     "inspect",
     "passes",
+    "perform",
     "rules",
     "run",
     "target",

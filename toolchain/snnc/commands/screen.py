@@ -74,7 +74,7 @@ class Screen:
 
 def perform(verb: Callable[[Screen], int]) -> int:
     """Runs a verb on both streams of this process; a SnncError becomes its message and exit code."""
-    screen = Screen(Console(), Console(stderr=True))
+    screen = Screen(Pipe(), Pipe(stderr=True))
     try:
         return verb(screen)
     except SnncError as error:
