@@ -19,7 +19,7 @@ from snnc.errors import InputError, UnsupportedError, unknown
 from snnc.folder import json_bytes, sha256
 from snnc.ir import Graph
 from snnc.learnfolder import Learned, learning_of
-from snnc.learning.session import Learner
+from snnc.learning.session import Course, Learner
 from snnc.trace import Samples, read_samples
 
 FLOAT = "float"
@@ -163,6 +163,14 @@ def taught(
 ) -> None:  # fmt: skip
     """All epochs, with checkpoints; goes on where an earlier run was killed."""
     start, total = Position(), len(samples.spikes)
+    if isinstance(learner, Course):
+        if what.checkpoint is not None:
+            raise UnsupportedError(f"{what.backend} learns in one run, without checkpoints; use --backend reference")
+        orders = [order_of(total, what.shuffle, epoch) for epoch in range(what.epochs)]
+        progress(f"learn on {what.backend}", 0, 1)
+        learner.course(samples.spikes[np.concatenate(orders)])
+        progress(f"learn on {what.backend}", 1, 1)
+        return
     if what.resume and what.checkpoint is not None and what.checkpoint.is_file():
         start, state = read_checkpoint(what.checkpoint, identity)
         learner.restore(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,14 @@ class Learner(Protocol):
 
     def restore(self, state: State) -> None:
         """Goes on from a state of the same network and rules."""
+
+
+@runtime_checkable
+class Course(Protocol):
+    """A learner that takes all samples in one run."""
+
+    def course(self, spikes: npt.NDArray[Any]) -> Trace:
+        """Learns from samples [B, T, *shape], one after the other, from the start."""
 
 
 @dataclass(frozen=True, eq=False)
