@@ -109,6 +109,15 @@ def _decay_stalls(rate: Rate, rounding: str) -> Iterator[str]:
 
 
 def _lost_pairs(rule: Rule, term: Term, rate: Rate) -> Iterator[str]:
+    third = next((third for read in term.reads for third in rule.thirds if third.name == read.variable), None)
+    if third is not None:
+        if rate.got > 0:
+            least = HALF / rate.step * third.full
+            yield (
+                f"{rate.term}: with nearest rounding values of {third.name} below {least:.3g} change nothing. "
+                "Round stochastically, or enlarge the rate"
+            )
+        return
     taus = [trace.tau for read in term.reads for trace in rule.traces if trace.name == read.variable]
     if taus and math.isfinite(taus[0]) and rate.step < LARGE_CHANGE:
         reach = taus[0] * math.log(rate.step / HALF)
