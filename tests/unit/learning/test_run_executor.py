@@ -248,6 +248,27 @@ def test_normalisation_happens_after_each_sample() -> None:
     assert np.allclose(integers.weights["fc"].sum(axis=1), 2.5, atol=0.05)
 
 
+def test_the_slow_trace_is_a_step_late() -> None:
+    """Triplets: y_slow through its port without the spike of the same step follows the float rule, with it does not."""
+    data = spikes(12, rate=0.25)
+    learning = configure("fc", rule="triplet-stdp", nu_pre=0.03, nu_post=0.06)
+    graph = network(threshold=4.0)
+    one = made(graph, "generic", data, learning)
+    (plastic,) = one.plastic
+    assert plastic.account is not None
+    early = replace(plastic.account, registers=tuple(replace(r, late=False) for r in plastic.account.registers))
+    floats = Learner(graph, bind_float(graph, [learning]))
+    right = Learner(one.graph, one.plastic, scales=one.scales)
+    naive = Learner(one.graph, (replace(plastic, account=early),), scales=one.scales)
+    for sample in data[:4]:
+        for learner in (floats, right, naive):
+            learner.sample(sample)
+    want = floats.weights["fc"] - right.weights["fc"]
+    wrong = floats.weights["fc"] - naive.weights["fc"]
+    assert not np.array_equal(right.raw["fc"], naive.raw["fc"])
+    assert np.abs(want).mean() < 0.2 * np.abs(wrong).mean()
+
+
 def test_errors_of_s2_stdp_move_first_spikes_apart() -> None:
     graph = network(post=4, lowest=0.05)
     one = configure("fc", rule="s2-stdp", t_max=16, gap=6.0, A_plus=0.2, A_minus=0.2, w_min=-1.0)
