@@ -7,7 +7,7 @@ resets neurons or traces while the programs run. Weights change when the next sp
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,8 @@ ROW = 254
 NARROW = 7
 """Bits of the neurons on a core where rows would be longer."""
 DTCM = 65536
+MISSING = {("delta", "multiplicative")}
+"""Neurons and weight rules for which sPyNNaker 7.4.1 has no program."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +261,10 @@ def _plastic(
     shift = population.ring_shift
     options = replace(one.options, unit=1.0 / scale, gain=math.ldexp(scale, shift - 15))
     pair, _ = pair_of(one.rule, options)
+    if (population.words.kind, pair.kind) in MISSING:
+        found = f"{one.rule.name} ({pair.kind}) on IF_curr_{population.words.kind}"
+        fix = "The release has no such program: give the neurons a synaptic filter (decay_u > 0), or take pair-stdp."
+        raise UnsupportedError.of(Violation(f"{one.projection} on spinnaker1", "rule", found, "additive there", fix))
     made = account(one.rule, options)
     rule = device_rule(pair, shift, room=room)
     weight = _raw(graph, one.projection)
@@ -286,14 +292,3 @@ def _links(graph: FixedGraph, name: str, rule: Rule) -> Connections:
     post, pre = weight.shape
     every = identity(pre * post).pre
     return Connections(every // post, every % post, weight.T.ravel(), (pre, post))
-
-
-def described(learning: Learning) -> Iterator[str]:
-    """What a user should know of a network that learns, in sentences."""
-    for one in learning.plastic:
-        low, high = (int(word) >> one.rule.shift[0] for word in one.rule.bounds[0, :2])
-        yield (
-            f"{one.name}: {one.shape[0] * one.shape[1]} synapses of {low} to {high} steps of {one.unit:.3g}; "
-            f"A_plus {one.pair.written[0]:.6g}, A_minus {one.pair.written[1]:.6g} as sPyNNaker takes them"
-        )
-    yield f"{learning.pause} silent steps after each sample: as long as a pair is remembered"

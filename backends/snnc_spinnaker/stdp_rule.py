@@ -169,6 +169,8 @@ def _notes(pair: Pair, words: DeviceRule, options: LearningOptions) -> Iterator[
     yield f"a neuron remembers {HISTORY - 1} post spikes; of more between two pre spikes the oldest are lost"
     yield "weights change when the next pre spike arrives, not before: what is read back may lack the last pairs"
     yield "amplitudes are written as absolute numbers: PyNN's and NEST's relative ones times w_max"
+    if pair.kind == "multiplicative":
+        yield "the release has this rule for IF_curr_exp only: neurons need a synaptic filter (decay_u > 0)"
 
 
 def _warnings(rule: Rule, rates: tuple[Rate, ...], options: LearningOptions) -> Iterator[str]:
