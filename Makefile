@@ -48,6 +48,7 @@ equivalence: $(STAMP)  ## the ladder only: rungs 1 to 5
 
 nightly: $(STAMP)  ## many random nets on SpiNNaker's release programs, many damaged files; other ones each time
 	SNNC_NIGHTLY=1 $(BIN)/pytest tests/equivalence/test_spinnaker_binary_random.py tests/equivalence/test_nir_recorded.py
+	SNNC_NIGHTLY=1 $(BIN)/pytest -n 0 tests/unit/conversion/test_conversion_mnist.py
 	SNNC_NIGHTLY=1 $(BIN)/pytest -s -n 0 tests/unit/formats/test_fuzzed_readers.py
 
 golden: $(STAMP)  ## rung 6 only: vectors from other people's code

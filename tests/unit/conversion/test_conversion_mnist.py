@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,18 @@ from torch import nn
 
 from snnc.backend import discover
 from snnc.capture import capture_ann
-from snnc.config import ConvertConfig
+from snnc.config import Config, ConvertConfig
 from snnc.conversion import Converted, answers, convert
-from snnc.ir import Affine, Conv, Flatten, Input, Neuron, Pool
+from snnc.engine import run as engine
+from snnc.ir import Affine, Conv, Fixed, FixedGraph, Flatten, Input, Neuron, Pool
 from snnc.passes import HardenReset
+from snnc.pipeline import compile_source
+from snnc.sources import Source
 from snnc.trace import Probes, Samples, load_npz
 
 STEPS = 12
 IMAGES = 1000
+NIGHTLY = os.environ.get("SNNC_NIGHTLY") == "1"
 EXECUTE = discover().reference.execute
 
 
@@ -91,6 +97,40 @@ def test_1000_images_within_a_point_at_12_steps(
     assert 100 * (want - right(found, labels)) <= 1.0
     few = EXECUTE(converted.graph, converted.encode(Samples(test[:10])).spikes, Probes())
     np.testing.assert_array_equal(found[:10], few.spikes["answer"])
+
+
+@pytest.fixture(scope="module")
+def integers(converted: Converted, images: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, FixedGraph]:
+    config = Config().override("compile", targets=("loihi2",)).override("verify", samples=1)
+    source = Source("mnist", "0", converted.graph, converted.encode(Samples(images[0][:10])))
+    return {b.target.name: b.quantized.graph for b in compile_source(source, config, discover()).builds}
+
+
+@pytest.mark.parametrize(("target", "count"), [("generic", IMAGES), ("loihi2", IMAGES if NIGHTLY else 300)])
+def test_integers_within_a_point_at_12_steps(
+    converted: Converted,
+    images: tuple[np.ndarray, np.ndarray, np.ndarray],
+    integers: dict[str, FixedGraph],
+    target: str,
+    count: int,
+) -> None:
+    """In the engine. All 1,000 images: ANN 97.7 %, generic 97.4 %, Loihi 2 97.4 %."""
+    test, labels, graph = images[1], images[2], integers[target]
+    want = float((answers(converted.ann, test[:count]).argmax(axis=1) == labels[:count]).mean())
+
+    def found(network: FixedGraph, part: int) -> float:
+        parts = [
+            engine.execute(network, converted.encode(Samples(test[i : i + 100])).spikes, Probes(("answer",)))
+            for i in range(0, part, 100)
+        ]
+        return right(np.concatenate([run.spikes["answer"] for run in parts]), labels[:part])
+
+    assert 100 * (want - found(graph, count)) <= 1.0
+    node = graph.neurons[-2]
+    threshold = node.threshold
+    assert isinstance(threshold, Fixed)
+    deaf = replace(node, threshold=replace(threshold, raw=np.minimum(threshold.raw * 8, threshold.format.maximum)))
+    assert found(graph.replace_node(deaf), 100) < want - 0.05
 
 
 def test_hard_resets_and_missing_normalisation_are_worse(
