@@ -72,30 +72,22 @@ class ChipLearning(IntegerLearning):
         x = history(self.x, self._last_pre, rule.pre_traces, self._x_dice, steps)
         y = history(self.y, self._last_post, rule.post_traces, self._y_dice, steps)
         fired = self._last_post > 0
-        before = (self.weights.copy(), self.tag_1.copy()) if rule.dt else (self.weights.copy(), self.tag_1)
         every = np.arange(self._last_pre.size)
-        self._block(np.flatnonzero(fired), every, x, y, before, dice)
-        self._block(np.flatnonzero(~fired), np.flatnonzero(self._last_pre), x, y, before, dice)
+        # The blocks have no row in common, so that the second one reads what was there before the first one wrote.
+        self._block(np.flatnonzero(fired), every, x, y, dice)
+        self._block(np.flatnonzero(~fired), np.flatnonzero(self._last_pre), x, y, dice)
         self.x = x[-1].copy()
         if not rule.third_factors:
             self.y = y[-1].copy()
         self._last_pre[:] = 0
         self._last_post[:] = 0
 
-    def _block(
-        self,
-        rows: IntArray,
-        columns: IntArray,
-        x: IntArray,
-        y: IntArray,
-        before: tuple[IntArray, IntArray],
-        dice: float,
-    ) -> None:
+    def _block(self, rows: IntArray, columns: IntArray, x: IntArray, y: IntArray, dice: float) -> None:
         """The learning phase of some synapses."""
         if not rows.size or not columns.size:
             return
         part = np.ix_(rows, columns)
-        weights, tags = before[0][part], before[1][part]
+        weights, tags = self.weights[part], self.tag_1[part]
         synaptic: dict[str, Any] = {"w": weights, "t": tags, "d": np.zeros_like(weights)}
         epoch = Epoch(self._last_pre[columns], self._last_post[rows], x[:, :, columns], y[:, :, rows], 0, synaptic)
         low, high = self.rule.bounds

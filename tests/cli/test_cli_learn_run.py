@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snnc.commands.learn_report import first_class
 from snnc.commands.learn_run import order_of
 from snnc.formats import onnx_file
 from snnc.ir import Fixed, FixedGraph, Graph
@@ -167,6 +168,41 @@ def test_lava_itself_learns_the_same(snnc: Snnc, made: Place, tmp_path: Path) ->
     ran = snnc("learn", "run", made.folder, "--data", made.data, "--backend", "loihi", "-o", tmp_path / "x.npz")
     assert ran.code == 2
     assert 'parity = "lava"' in ran.err
+
+
+def test_supervised_rules_are_judged_by_the_first_spike(snnc: Snnc, made: Place, tmp_path: Path) -> None:
+    body = 'rule = "s2-stdp"\nA_plus = 0.1\nA_minus = 0.1\nt_max = 16\ngap = 6.0\nw_min = -1.0\n'
+    folder, data = tmp_path / "s2", tmp_path / "s2.npz"
+    rng = np.random.default_rng(3)
+    labels = np.arange(40) % 5
+    spikes = np.zeros((40, 16, 12), np.int8)
+    for n, label in enumerate(labels):
+        spikes[n, np.arange(12), rng.integers(0, 4, 12) + 8 * (np.arange(12) // 2 != label)] = 1
+    np.savez(data, spikes=spikes, labels=labels)
+    path = config(tmp_path / "c.toml", body)
+    assert snnc("compile", made.model, "-t", "loihi1", "--config", path, "-o", folder).code == 0
+    found = []
+    for backend in (("reference", "-t", "loihi1"), ("float",)):
+        ran = snnc("learn", "run", folder, "--data", data, "--epochs", 8, "--backend", *backend,
+                   "-o", tmp_path / "w.npz", "--json")  # fmt: skip
+        assert ran.code == 0, ran.err
+        found.append(json.loads(ran.out))
+    assert all(one["accuracy"] >= 0.4 for one in found), [one["accuracy"] for one in found]
+    assert found[0]["assignment"] is None
+    sent = np.zeros((3, 4, 6), np.int8)
+    sent[0, 2, 5] = sent[1, 1, [0, 3]] = sent[1, 3, 3] = 1
+    assert first_class(sent, 2).tolist() == [2, 1, -1]
+
+
+def test_weights_that_a_pass_scales_are_refused(snnc: Snnc, tmp_path: Path) -> None:
+    model = tmp_path / "scaled.py"
+    text = MODEL.format(low=0.0).replace("Sequential(fc, ", "Sequential(fc, norm, ")
+    norm = "    norm = nn.BatchNorm1d(5).eval()\n    norm.running_var.fill_(0.25)\n"
+    text = text.replace("    return Sequence", norm + "    return Sequence")
+    model.write_text(text.replace("threshold=1.5)))", "threshold=1.5))).eval()"), encoding="utf-8")
+    ran = snnc("compile", model, "-t", "loihi1", "--config", config(tmp_path / "c.toml", PAIR), "-o", tmp_path / "o")
+    assert ran.code == 3
+    assert "changed by a pass (largest times 2)" in ran.err
 
 
 def test_shuffled_epochs_differ_and_repeat(snnc: Snnc, made: Place, tmp_path: Path) -> None:

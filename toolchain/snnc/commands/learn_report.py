@@ -22,9 +22,17 @@ CHUNK = 128
 
 
 def summary(
-    opened: Opened, learner: Learner, before: Mapping[str, FloatArray], samples: Samples, test: Samples
+    opened: Opened,
+    learner: Learner,
+    before: Mapping[str, FloatArray],
+    samples: Samples,
+    test: Samples,
+    group: int = 0,
 ) -> dict[str, Any]:
-    """Histograms of the weights, spikes of the output, and its accuracy by neurons that were given labels.
+    """Histograms of the weights, spikes of the output, and its accuracy.
+
+    Without supervision each neuron is given the label of the samples that made it fire most, and a class's neurons
+    vote. With supervision the first spike decides.
 
     Args:
         opened: the folder; names the output population.
@@ -32,37 +40,58 @@ def summary(
         before: weights of the start.
         samples: that were learned from; they label the neurons.
         test: that the accuracy is measured on.
+        group: neurons of each class, where the rule was told the labels; 0 where it was not.
     """
     after = learner.weights
     projections = {name: _changes(np.asarray(before[name]), np.asarray(after[name])) for name in after}
     output = opened.output
     if output is None:
         return {"projections": projections, "accuracy": None, "assignment": None, "rate": None}
-    counts = _counts(learner, samples.spikes, output)
-    rate = float(counts.mean() / samples.spikes.shape[1])
+    sent = _sent(learner, samples.spikes, output)
+    judged = sent if test is samples or test.labels is None else _sent(learner, test.spikes, output)
+    counts, rate = _counts(sent), float(sent.mean())
     found: dict[str, Any] = {"projections": projections, "accuracy": None, "assignment": None, "rate": rate}
-    if samples.labels is not None and test.labels is not None:
+    if group and test.labels is not None:
+        found["accuracy"] = float(np.mean(first_class(judged, group) == test.labels))
+    elif samples.labels is not None and test.labels is not None:
         classes = int(max(samples.labels.max(), test.labels.max())) + 1
         owners = labelled(counts, samples.labels, classes)
         silent = counts.sum(axis=0) == 0
-        judged = counts if test is samples else _counts(learner, test.spikes, output)
-        found["accuracy"] = float(np.mean(_voted(judged[:, ~silent], owners[~silent], classes) == test.labels))
+        voted = _voted(_counts(judged)[:, ~silent], owners[~silent], classes)
+        found["accuracy"] = float(np.mean(voted == test.labels))
         found["assignment"] = [None if s else int(o) for o, s in zip(owners, silent, strict=True)]
     return found
 
 
-def _counts(learner: Learner, spikes: npt.NDArray[Any], output: str) -> IntArray:
-    """[B, neurons] spikes with the weights of now."""
+def first_class(sent: npt.NDArray[np.int8], group: int) -> IntArray:
+    """Class of the neuron that fires first, of those that do the one with most spikes; -1 where all are silent.
+
+    Args:
+        sent: [B, T, neurons].
+        group: neurons of each class.
+    """
+    steps = sent.shape[1]
+    times = np.where(sent.any(axis=1), np.argmax(sent != 0, axis=1), steps)
+    score = times * (steps + 1.0) - sent.sum(axis=1)
+    return np.where(times.min(axis=1) < steps, np.argmin(score, axis=1) // group, -1).astype(np.int64)
+
+
+def _sent(learner: Learner, spikes: npt.NDArray[Any], output: str) -> npt.NDArray[np.int8]:
+    """[B, T, neurons] spikes with the weights of now."""
     evaluate = getattr(learner, "evaluate", None)
     probes = Probes(spikes=(output,))
     parts = []
     for start in range(0, len(spikes), CHUNK):
         part = spikes[start : start + CHUNK]
         if evaluate is not None:
-            parts.append(evaluate(part, probes).counts(output))
+            parts.append(evaluate(part, probes).spikes[output])
         else:
-            parts += [learner.sample(one, phase="test", probes=probes).counts(output) for one in part]
-    return np.asarray(np.concatenate(parts).reshape(len(spikes), -1), dtype=np.int64)
+            parts += [learner.sample(one, phase="test", probes=probes).spikes[output] for one in part]
+    return np.asarray(np.concatenate(parts).reshape(*spikes.shape[:2], -1), dtype=np.int8)
+
+
+def _counts(sent: npt.NDArray[np.int8]) -> IntArray:
+    return np.asarray(sent.sum(axis=1), dtype=np.int64)
 
 
 def _voted(counts: IntArray, owners: IntArray, classes: int) -> IntArray:
@@ -101,7 +130,8 @@ def show(screen: Screen, result: Mapping[str, Any]) -> None:
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"{result['samples']} samples learned on {result['backend']}, target {result['target']}"
     if result["accuracy"] is not None:
-        yield f"accuracy after label assignment: {percent(result['accuracy'])}"
+        how = "by the first spike" if result["assignment"] is None else "after label assignment"
+        yield f"accuracy {how}: {percent(result['accuracy'])}"
     for name, one in result["drift"].items():
         causes = ", ".join(f"{cause} {size:.3g}" for cause, size in one["causes"].items())
         yield f"{name}: after {one['steps']} steps integers are {one['error']:.3g} off the float rule ({causes})"

@@ -96,7 +96,7 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
         facts = {**identity, "epochs": what.epochs, "samples": int(learner.samples)}
         write_weights(what.output, learner, facts)
         progress("judge", 0, 1)
-        found = summary(opened, learner, before, samples, _test(opened, what, samples))
+        found = summary(opened, learner, before, samples, _test(opened, what, samples), grouped(learning))
         head = [(one, label) for one, label in _labelled(samples.head(DRIFT))]
         drift = (
             {} if what.backend != "reference" else opened.registry.reference.learning_drift(fresh(), head, what.phase)
@@ -195,6 +195,14 @@ def order_of(total: int, shuffle: int | None, epoch: int) -> npt.NDArray[np.int6
     if shuffle is None:
         return np.arange(total)
     return np.random.default_rng([shuffle, epoch]).permutation(total)
+
+
+def grouped(learning: Learned) -> int:
+    """Neurons of each class, where a rule is told the labels; 0 where none is."""
+    settings = [
+        dict(operation.settings) for one in learning for operation in one.rule.host if operation.kind == "error"
+    ]
+    return next((int(found["group"]) for found in settings if "group" in found), 0)
 
 
 def digest(samples: Samples) -> str:
