@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernel_brute import LOIHI, Brute, neurons, plan, source
+from kernel_brute import LOIHI, Brute, links, neurons, plan, source
 from kernel_checks import FOUND, difference, field, spikes, weights
 from snnc.engine import library, native
-from snnc.engine.layout import CONV8, WAY
+from snnc.engine.layout import CONV8, TABLE16, WAY
 from snnc.engine.plan import Convolution, Dense, Plan, Sparse, Way
 from snnc.ir import Conventions
 
@@ -67,8 +67,8 @@ def test_more_than_255_events_of_the_widest_weights() -> None:
 
 @pytest.mark.parametrize("reset", ["zero", "value", "subtract", "none"])
 @pytest.mark.parametrize("fires", ["gt", "ge"])
-@pytest.mark.parametrize("each", [False, True])
-def test_the_fused_step_of_lava(reset: str, fires: str, each: bool) -> None:
+@pytest.mark.parametrize(("each", "decay_v"), [(False, 4095), (False, 4096), (True, 0)])
+def test_the_fused_step_of_lava(reset: str, fires: str, each: bool, decay_v: int) -> None:
     """24-bit registers that wrap once and saturate, at both ends."""
     rng = np.random.default_rng(7)
     weight = rng.integers(-128, 128, (90, 200)).astype(np.int8)
@@ -77,7 +77,7 @@ def test_the_fused_step_of_lava(reset: str, fires: str, each: bool) -> None:
     weight[50, :129], weight[50, 129], weight[51, :128] = 127, 1, -128
     params = {
         "decay_u": rng.integers(0, 4097, 90) if each else 4095,
-        "decay_v": rng.integers(3000, 4097, 90) if each else 4096,
+        "decay_v": rng.integers(3000, 4097, 90) if each else decay_v,
         "bias": rng.integers(-(1 << 19), 1 << 19, 90), "threshold": rng.integers(0, 1 << 23, 90) if each else 8_000_000,
         "v_reset": -1000,
     }  # fmt: skip
@@ -118,6 +118,22 @@ def test_the_fused_step_without_overflow(reset: str, rounding: Any, fracs: tuple
     other = frozenset({"floor" if rounding == "toward_zero" else "fires"})
     if rounding == "toward_zero":
         assert difference(p, {0: spikes(rng, 2, 10, 80, 0.3)}, 10, other)
+
+
+@pytest.mark.parametrize("rounding", ["toward_zero", "floor"])
+@pytest.mark.parametrize("frac", [3, 8, 15])
+def test_the_fused_step_at_the_ends_of_32_bits(rounding: Any, frac: int) -> None:
+    """Decays next to one, membranes next to 2**31 on both sides: where products of halves would overflow first."""
+    c = Conventions(register_bits=62, decay_rounding=rounding)
+    weight = np.array([[127], [-127], [1], [-1]], np.int8)
+    options = {"reset_v": "none", "decay_u_frac": frac, "decay_v_frac": frac}
+    params = {"decay_u": 0, "decay_v": (1 << frac) - 1, "threshold": 1 << 29}
+    p = plan(c, source(1), neurons(4, (Way(0, 0, 0, Dense(weight)),), [1], params, options, shift=20))
+    assert field(p, 1, "fused") >= 16
+    sent = np.ones((1, 16, 1), np.int8)
+    assert not difference(p, {0: sent}, 16)
+    q = replace(p, conventions=replace(c, decay_rounding="floor" if rounding == "toward_zero" else "toward_zero"))
+    assert Brute(p).run({0: sent}, 16)[1][1, "v"].tolist() != Brute(q).run({0: sent}, 16)[1][1, "v"].tolist()
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv"])
@@ -210,6 +226,52 @@ def test_a_convolution_of_many_channels(case: int, kind: str) -> None:
     moved = replace(op, place=np.roll(place, 1))
     q = plan(PLAIN, source(n_in), neurons(n_out, (Way(0, 0, 0, moved),), [n_in], {"threshold": 60000}, shift=2))
     assert way_kind(q) != CONV8
+
+
+TABLED = [
+    ((2, 9, 8), 8, (5, 5), (2, 2), (2, 2), (1, 1), "first"),
+    ((3, 4, 17), 32, (3, 3), (1, 1), (1, 1), (1, 1), "first"),
+    ((2, 4, 9), 16, (2, 5), (2, 3), (0, 4), (1, 2), "first"),
+    ((8, 5, 9), 16, (3, 3), (2, 2), (1, 1), (1, 1), "last"),
+    ((8, 4, 12), 8, (2, 3), (1, 1), (1, 2), (2, 2), "last"),
+    ((3, 6, 21), 8, (3, 3), (1, 2), (0, 1), (1, 1), "last"),
+    ((5, 4, 7), 32, (3, 4), (3, 1), (2, 3), (1, 1), "last"),
+    ((1, 1, 40), 16, (1, 9), (1, 4), (0, 4), (1, 1), "last"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(TABLED)))
+@pytest.mark.parametrize("kind", ["random", "-128"])
+def test_a_convolution_of_few_channels(case: int, kind: str) -> None:
+    """Strips of the window are looked up; what lies beside the image is none of its neighbours' spikes."""
+    given, outs, kernel, stride, padding, dilation, order = TABLED[case]
+    rng = np.random.default_rng(case)
+    size = made(given, kernel, stride, padding, dilation)
+    n_in, n_out = int(np.prod(given)), outs * size[0] * size[1]
+    place = np.arange(n_in) if order == "first" else np.arange(n_in).reshape(given[0], -1).T.reshape(-1)
+    op = Convolution(
+        weights(rng, kind, (outs, given[0], *kernel)), place, given, (outs, *size), stride, padding, dilation
+    )  # fmt: skip
+
+    def network(op: Convolution) -> Plan:
+        ways = (Way(0, 0, 0, op), Way(0, 1, 0, op))
+        return plan(PLAIN, source(n_in), neurons(n_out, ways, [n_in, n_in], {"threshold": 60000}, shift=4))
+
+    p, other = network(op), network(replace(op, place=np.roll(place, 1)))
+    assert way_kind(p) == TABLE16 != way_kind(other)
+    for density in (1.0, 0.2):
+        sent = spikes(rng, 1, 2, n_in, density, signed=density < 1)
+        assert not difference(p, {0: sent}, 2)
+    turned = network(replace(op, weight=op.weight[..., ::-1]))  # windows the wrong way round
+    if kind == "random":
+        assert Brute(p).run({0: sent}, 2)[2] != Brute(turned).run({0: sent}, 2)[2]
+    event = native.execute(native.prepare(p), {0: sent}, 2, native.Wishes(counts=True)).counts
+    assert event is not None
+    assert event[0].tolist() == [int(np.abs(sent).sum()), int((np.abs(sent).sum(axis=(0, 1)) * fan(op, n_in)).sum())]
+
+
+def fan(op: Convolution, n_in: int) -> Any:
+    return np.array([len(found) for found in links(op, n_in)])
 
 
 def way_kind(p: Plan) -> int:

@@ -34,7 +34,7 @@ POPULATION_ARRAYS: Final = (
 WAY_ARRAYS: Final = ("data", "index", "start", "table", "delta", "fan")
 
 GIVEN, EULER, CLOSED, CONSTANT = range(4)
-DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8 = range(7)
+DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8, TABLE16 = range(8)
 OVERFLOWS: Final = {
     "saturate": 0, "saturate_symmetric": 1, "wrap": 2, "wrap_once": 3, "refuse": 4, None: 5,
 }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnc.engine import packed_tables as tables
 from snnc.engine import packed_weights as weights
 from snnc.engine.layout import (
     CLOSED,
@@ -137,7 +138,8 @@ class Packer:
         elif isinstance(op, Dense):
             scalars, arrays = weights.dense(op, kind, found.get("tile", 0))
         elif isinstance(op, Convolution) and not source.numbers and (bits := _frame_bits(op, p)):
-            scalars, arrays = weights.conv(op, bits)
+            found16 = tables.table(op, weights.fan_out(op)) if bits == found["acc"] == 16 else None
+            scalars, arrays = found16 or weights.conv(op, bits)
         else:
             scalars, arrays = weights.sparse(weights.expanded(op) if isinstance(op, Convolution) else op)
         return scalars | {key: self.keep(array) for key, array in arrays.items()} | {

@@ -137,6 +137,17 @@ def vector(op: Dense | Convolution | Sparse, neurons: int) -> Packed:
     return {"kind": VECTOR}, {"data": _int32(total)}
 
 
+def fan_out(op: Convolution) -> Array:
+    """Outputs that each source reaches."""
+    down, across = (
+        _reached(op.given[1 + k], op.made[1 + k], op.weight.shape[2 + k], op.stride[k], op.padding[k], op.dilation[k])
+        for k in range(2)
+    )
+    each = np.broadcast_to(np.outer(down, across).reshape(-1), (op.given[0], down.size * across.size)).reshape(-1)
+    reached = np.where(op.place >= 0, each[op.place], 0) * (op.weight.shape[0] // op.groups)
+    return np.asarray(reached.astype(np.int32))
+
+
 def conv(op: Convolution, bits: int) -> Packed:
     """Stride phases of a kernel: what a neuron adds is a few contiguous rows of the channel-last output.
 
@@ -158,7 +169,6 @@ def conv(op: Convolution, bits: int) -> Packed:
     taps, weight, delta = _taps(op, kernel, geometry, offset if many else None)
     table = np.zeros((op.place.size, 6), dtype=np.int32)
     table[op.place >= 0] = taps.reshape(-1, 6)[op.place[op.place >= 0]]
-    fan = np.ascontiguousarray(table[:, 5])
     scalars = {
         "kind": CONV8 if many else CONV16, "offset": offset, "limit": INT16 // max(1, -low, high),
         "channels": op.given[0], "bits": bits, "chunk": chunk, "frame": size[0] * size[1] * padded + 64,
@@ -166,7 +176,7 @@ def conv(op: Convolution, bits: int) -> Packed:
         "origin": (margin[0] * size[1] + margin[1]) * padded,
     }  # fmt: skip
     table = np.ascontiguousarray(table[:: op.given[0]]) if many else table
-    return scalars, {"table": table, "data": weight, "delta": delta, "fan": fan}
+    return scalars, {"table": table, "data": weight, "delta": delta, "fan": fan_out(op)}
 
 
 def _gathered(op: Convolution) -> bool:
@@ -210,10 +220,6 @@ def _taps(
     c, y, x = np.indices(op.given)
     taps = np.zeros((*op.given, 6), dtype=np.int32)
     weights, deltas, used, rows_before = [], [], 0, 0
-    fan = [
-        _reached(op.given[1 + k], op.made[1 + k], op.weight.shape[2 + k], op.stride[k], op.padding[k], op.dilation[k])
-        for k in range(2)
-    ]
     for phase in product(range(op.stride[0]), range(op.stride[1])):
         sub = kernel[:, :, phase[0] :: op.stride[0], phase[1] :: op.stride[1]][:, :, :, ::-1]
         if padded <= FEW_CHANNELS and op.groups == 1:
@@ -232,7 +238,6 @@ def _taps(
         first = used if offset is not None else used + c[here] * each
         for k, value in enumerate((start, first, packed.shape[1] if across else 0, run, rows_before)):
             taps[here, k] = value
-        taps[here, 5] = (fan[0][y[here]] * fan[1][x[here]]) * per_out
         weights.append((packed if offset is None else _interleaved(packed - np.int16(offset), 8)).reshape(-1))
         deltas.append(delta)
         used, rows_before = used + packed.size, rows_before + delta.size

@@ -55,14 +55,17 @@ INLINE uint64_t negative64(const int8_t *p) {
 /* Appends the positions of the set bits. Branches on the number of events cannot be predicted, so more is written than
    there is: a list has room for 64 entries more than its rows can hold. */
 #if defined(__AVX512F__)
-INLINE uint32_t *emit(uint64_t m, uint32_t base, uint32_t *to) {
+INLINE void emit16(uint64_t m, uint32_t base, uint32_t *to) {
   const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  for (uint32_t k = 0; k < 64; k += 16, m >>= 16) {
-    __m512i at = _mm512_add_epi32(first, _mm512_set1_epi32((int)(base + k)));
-    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32((__mmask16)m, at)); /* its store form is slow on some */
-    to += __builtin_popcountll(m & 0xFFFF);
-  }
-  return to;
+  __m512i at = _mm512_add_epi32(first, _mm512_set1_epi32((int)base));
+  _mm512_storeu_si512(to, _mm512_maskz_compress_epi32((__mmask16)m, at)); /* its store form is slow on some */
+}
+INLINE uint32_t *emit(uint64_t m, uint32_t base, uint32_t *to) {
+  emit16(m, base, to);
+  emit16(m >> 16, base + 16, to + __builtin_popcountll(m & 0xFFFF)); /* no count waits for another */
+  emit16(m >> 32, base + 32, to + __builtin_popcountll(m & 0xFFFFFFFF));
+  emit16(m >> 48, base + 48, to + __builtin_popcountll(m & 0xFFFFFFFFFFFF));
+  return to + __builtin_popcountll(m);
 }
 #else
 #define LAST_BIT (1ull << 63)
@@ -78,8 +81,11 @@ INLINE uint32_t *emit(uint64_t m, uint32_t base, uint32_t *to) {
 }
 #endif
 
-INLINE uint32_t *positions(const int8_t *s, int64_t n, uint32_t *to, int part) {
+/* The spikes of one sign, 64 at a time: to a list, to bits, or both. Returns how many. */
+INLINE uint32_t positions(const int8_t *s, int64_t n, uint32_t *to, uint64_t *bits, const int ternary, const int minus,
+                          uint64_t *other) {
   int8_t rest[64];
+  uint32_t count = 0, *from = to;
   for (int64_t i = 0; i < n; i += 64) {
     const int8_t *p = s + i;
     if (n - i < 64) {
@@ -87,20 +93,57 @@ INLINE uint32_t *positions(const int8_t *s, int64_t n, uint32_t *to, int part) {
       memcpy(rest, p, (size_t)(n - i));
       p = rest;
     }
-    uint64_t m = part == 2 ? negative64(p) : nonzero64(p);
-    if (part == 1) m &= ~negative64(p);
-    to = emit(m, (uint32_t)i, to);
+    uint64_t m = minus ? negative64(p) : nonzero64(p);
+    if (ternary && !minus) {
+      uint64_t sign = negative64(p);
+      *other |= sign;
+      m &= ~sign;
+    }
+    if (bits) bits[i / 64] = m;
+    if (to)
+      to = emit(m, (uint32_t)i, to);
+    else
+      count += (uint32_t)__builtin_popcountll(m);
   }
-  return to;
+  return to ? (uint32_t)(to - from) : count;
+}
+
+/* Appends one row of binary spikes that are there as bits. */
+INLINE void append_bits(Signal *g, int64_t row, const void *fired, int64_t n) {
+  uint32_t *from = g->index ? g->index + g->used : 0, *to = from, count = 0;
+  uint64_t *bits = g->bits[0] ? g->bits[0] + row * g->words + 1 : 0;
+  if (bits) bits[-1] = bits[g->words - 3] = bits[g->words - 2] = 0;
+  for (int64_t i = 0; i < n; i += 64) {
+    uint64_t m;
+    memcpy(&m, (const int8_t *)fired + i / 8, sizeof m);
+    if (n - i < 64) m &= ((uint64_t)1 << (n - i)) - 1;
+    if (bits) bits[i / 64] = m;
+    if (to)
+      to = emit(m, (uint32_t)i, to);
+    else
+      count += (uint32_t)__builtin_popcountll(m);
+  }
+  if (to) count = (uint32_t)(to - from);
+  g->rows[row] = (Row){g->used, count, 0};
+  g->used += count;
 }
 
 /* Appends one row of spikes to a signal. */
 INLINE void append(Signal *g, int64_t row, const int8_t *s, int64_t n, int64_t ternary) {
-  uint32_t *from = g->index + g->used;
-  uint32_t *mid = ternary ? positions(s, n, from, 1) : positions(s, n, from, 0);
-  uint32_t *end = ternary ? positions(s, n, mid, 2) : mid;
-  g->rows[row] = (Row){g->used, (uint32_t)(mid - from), (uint32_t)(end - mid)};
-  g->used += end - from;
+  uint32_t *from = g->index ? g->index + g->used : 0, plus, minus = 0;
+  uint64_t *bits = g->bits[0] ? g->bits[0] + row * g->words + 1 : 0, other = 0;
+  if (bits) bits[-1] = bits[g->words - 3] = bits[g->words - 2] = 0;
+  if (!ternary)
+    plus = positions(s, n, from, bits, 0, 0, &other);
+  else
+    plus = positions(s, n, from, bits, 1, 0, &other);
+  if (other) {
+    bits = g->bits[1] ? g->bits[1] + row * g->words + 1 : 0;
+    if (bits) bits[-1] = bits[g->words - 3] = bits[g->words - 2] = 0;
+    minus = positions(s, n, from ? from + plus : 0, bits, 1, 1, &other);
+  }
+  g->rows[row] = (Row){g->used, plus, minus};
+  g->used += plus + minus;
 }
 
 /* True if a byte is none of -1, 0, 1. */

@@ -3,8 +3,9 @@
 #ifndef SNNC_RUN_H
 #define SNNC_RUN_H
 #include "events.h"
-#include "fused.h"
+#include "quick.h"
 #include "general.h"
+#include "lookup.h"
 #include "rows.h"
 #include "scatter.h"
 
@@ -25,6 +26,8 @@ typedef struct {
   int8_t *acc[RECEPTORS];
   int8_t *part;         /* sums of one tile in another width */
   int8_t *fires;        /* spikes of one step with room behind */
+  uint16_t *fired;      /* spikes of one step as bits */
+  uint32_t *keys;       /* of one step of one way that looks up */
   int64_t begin, end;   /* samples of this chunk */
 } Run;
 
@@ -60,15 +63,33 @@ INLINE int64_t padded(const Population *p) {
   return n > m ? n : m;
 }
 
+/* Whether somebody reads a population's spikes as bits; as a list. */
+static int read_as(const Call *c, int64_t i, int bits) {
+  const Way *w = AT(const Way, c->ways_at);
+  if (!bits && c->counts) return 1;
+  for (int64_t k = 0; k < c->ways; k++)
+    if (w[k].source == i && (w[k].kind == TABLE16) == bits) return 1;
+  return 0;
+}
+
+static void lay_signal(Run *r, Arena *a, int64_t i, int64_t rows, Signal *g) {
+  const Population *p = r->pops + i;
+  int64_t words = (p->n + 63) / 64 + 3, size = rows * words * (int64_t)sizeof(uint64_t);
+  int bits = read_as(r->call, i, 1);
+  void *row = room(a, rows * (int64_t)sizeof(Row));
+  void *index = read_as(r->call, i, 0) ? room(a, (rows * p->n + 64) * (int64_t)sizeof(uint32_t)) : 0;
+  void *plus = bits ? room(a, size) : 0, *minus = bits && p->ternary ? room(a, size) : 0;
+  if (g) *g = (Signal){0, 0, row, index, 0, {plus, minus}, words};
+}
+
 static void lay_population(Run *r, Arena *a, int64_t i, int64_t chunk) {
   const Population *p = r->pops + i;
   const Port *port = r->ports + i;
   Signal *g = r->signals ? r->signals + i : 0;
   int64_t steps = port->forced ? r->call->steps : window(r, p);
   if (port->consumed && !p->numbers && p->kind != CONSTANT) {
-    void *rows = room(a, chunk * steps * (int64_t)sizeof(Row));
-    void *index = room(a, (chunk * steps * p->n + 64) * (int64_t)sizeof(uint32_t));
-    if (g) *g = (Signal){port->forced ? p->latency : p->first, steps, rows, index, 0};
+    lay_signal(r, a, i, chunk * steps, g);
+    if (g) g->first = port->forced ? p->latency : p->first, g->steps = steps;
   }
   if (!port->run || p->kind == GIVEN || p->kind == CONSTANT) return;
   int64_t n = padded(p);
@@ -84,7 +105,7 @@ static void lay_population(Run *r, Arena *a, int64_t i, int64_t chunk) {
 static int64_t lay_out(Run *r, int8_t *base) {
   const Call *c = r->call;
   Arena a = {base, 0};
-  int64_t widest = 64, chunk = c->chunk;
+  int64_t widest = 64, chunk = c->chunk, keys = 0;
   r->signals = room(&a, (int64_t)sizeof(Signal) * c->populations);
   r->states = room(&a, (int64_t)sizeof(State) * c->populations);
   r->sent = room(&a, (int64_t)sizeof(int8_t *) * c->populations);
@@ -95,6 +116,7 @@ static int64_t lay_out(Run *r, int8_t *base) {
   }
   for (int64_t i = 0; i < c->populations; i++)
     for (int64_t k = r->pops[i].way; k < r->pops[i].way + r->pops[i].ways; k++) {
+      if (r->ways[k].kind == TABLE16 && keys_of(r->ways + k) > keys) keys = keys_of(r->ways + k);
       int64_t conv = r->ways[k].kind == CONV16 || r->ways[k].kind == CONV8;
       int64_t bytes = conv && r->ports[i].run ? r->ways[k].frame * r->ways[k].bits / 8 : 0;
       void *frame = bytes ? room(&a, bytes) : 0;
@@ -105,6 +127,8 @@ static int64_t lay_out(Run *r, int8_t *base) {
   for (int k = 0; k < RECEPTORS; k++) r->acc[k] = room(&a, 8 * widest);
   r->part = room(&a, 8 * widest);
   r->fires = room(&a, widest);
+  r->fired = room(&a, widest / 8);
+  r->keys = room(&a, keys * (int64_t)sizeof(uint32_t));
   return a.used;
 }
 
@@ -187,11 +211,12 @@ INLINE Fused fused_of(const Population *p, int64_t from) {
 
 /* at: number of the first neuron of the row in [B, window, n]; fires has room for n rounded up to 16. */
 static int step_neurons(const Run *r, int64_t pop, int8_t *const *acc, int64_t bits, int fused, int64_t from, int64_t n,
-                        int64_t at, int8_t *fires) {
+                        int64_t at, int8_t *fires, int *quick) {
   const Population *p = r->pops + pop;
   const Port *port = r->ports + pop;
   const State *s = r->states + pop;
   int bad = OK;
+  *quick = 0;
   if (port->range)
     for (int64_t k = 0; k < p->receptors; k++) seen(AT(int64_t, port->range) + 2 * k, acc[k], bits, n);
   if (!fused) {
@@ -200,11 +225,11 @@ static int step_neurons(const Run *r, int64_t pop, int8_t *const *acc, int64_t b
     Fused f = fused_of(p, from);
     int64_t m = (n + 15) / 16 * 16;
     if (bits == 16)
-      step_i16(m, (const int16_t *)acc[0], s->u + from, s->v + from, fires, &f, (int)p->mode, (int)p->rounding,
-               (int)p->reset);
+      *quick = quick_step_i16(m, (const int16_t *)acc[0], s->u + from, s->v + from, fires, r->fired, &f, (int)p->mode,
+                              (int)p->rounding, (int)p->reset);
     else
-      step_i32(m, (const int32_t *)acc[0], s->u + from, s->v + from, fires, &f, (int)p->mode, (int)p->rounding,
-               (int)p->reset);
+      *quick = quick_step_i32(m, (const int32_t *)acc[0], s->u + from, s->v + from, fires, r->fired, &f, (int)p->mode,
+                              (int)p->rounding, (int)p->reset);
   }
   at += from;
   if (p->kind == CLOSED) {
@@ -307,8 +332,9 @@ static void add_ways(const Run *r, const Population *p, int64_t sample, int64_t 
       continue;
     }
     const Row *row = arriving(r, w, sample, step);
-    const uint32_t *index = r->signals[w->source].index + row->start;
     if (!(row->plus | row->minus)) continue;
+    const Signal *g = r->signals + w->source;
+    const uint32_t *index = g->index ? g->index + row->start : 0;
     if (w->kind == DENSE8 || w->kind == DENSE16) {
       for (int64_t j = 0; j < p->tiles; j++)
         add_dense(r, w, row, j, p->tile, acc + (int64_t)width * j * p->tile, p->acc);
@@ -320,6 +346,10 @@ static void add_ways(const Run *r, const Population *p, int64_t sample, int64_t 
       gather(w, index, row->plus, r->frames[k], 0);
       if (row->minus) gather(w, index + row->plus, row->minus, r->frames[k], 1);
       take(w, r->frames[k], acc, p->acc);
+    } else if (w->kind == TABLE16) {
+      int64_t at = (row - g->rows) * g->words + 1;
+      if (row->plus) look_up(w, g->bits[0] + at, r->keys, (int16_t *)acc, 0);
+      if (row->minus) look_up(w, g->bits[1] + at, r->keys, (int16_t *)acc, 1);
     } else {
       wide(w, index, row->plus, acc, p->acc, p->n, 1);
       if (row->minus) wide(w, index + row->plus, row->minus, acc, p->acc, p->n, -1);
@@ -328,17 +358,23 @@ static void add_ways(const Run *r, const Population *p, int64_t sample, int64_t 
 }
 
 /* ---- populations */
-static void list_given(Run *r, int64_t pop) {
+/* Lists spikes that are given; nonzero if one of them is none of -1, 0, 1. */
+static int list_given(Run *r, int64_t pop) {
   const Port *port = r->ports + pop;
   const Population *p = r->pops + pop;
   Signal *g = r->signals + pop;
   int64_t base = port->forced ? port->forced : port->given;
   int64_t sample = port->forced ? port->forced_sample : port->given_sample;
   int64_t step = port->forced ? port->forced_step : port->given_step;
+  int bad = 0;
   g->used = 0;
   for (int64_t b = r->begin; b < r->end; b++)
-    for (int64_t t = 0; t < g->steps; t++)
-      append(g, (b - r->begin) * g->steps + t, AT(const int8_t, base + b * sample + t * step), p->n, p->ternary);
+    for (int64_t t = 0; t < g->steps; t++) {
+      const int8_t *s = AT(const int8_t, base + b * sample + t * step);
+      append(g, (b - r->begin) * g->steps + t, s, p->n, p->ternary);
+      bad |= strange(s, p->n);
+    }
+  return bad;
 }
 
 static int strange_given(const Run *r, int64_t pop) {
@@ -360,9 +396,13 @@ static int frame_step(Run *r, int64_t pop, int64_t sample, int64_t step, int fus
   int8_t *fires = n % 16 ? r->fires : to;
   if (step == p->restart) start(p, r->states + pop, fused, 0, padded(p));
   add_ways(r, p, sample, step);
-  int bad = step_neurons(r, pop, r->acc, p->acc, fused, 0, n, at, fires);
+  int quick, bad = step_neurons(r, pop, r->acc, p->acc, fused, 0, n, at, fires, &quick);
   if (fires != to) memcpy(to, fires, (size_t)n);
-  if (port->consumed && !port->forced) append(r->signals + pop, sample * steps + t, to, n, p->ternary);
+  if (!port->consumed || port->forced) return bad;
+  if (quick)
+    append_bits(r->signals + pop, sample * steps + t, r->fired, n);
+  else
+    append(r->signals + pop, sample * steps + t, to, n, p->ternary);
   return bad;
 }
 
@@ -426,7 +466,7 @@ static int run_tiled(Run *r, int64_t pop) {
   const State *s = r->states + pop;
   int64_t steps = window(r, p), samples = r->end - r->begin;
   int8_t *out = port->out ? AT(int8_t, port->out) + r->begin * steps * p->n : r->sent[pop];
-  int fused = is_fused(r, pop), bad = OK;
+  int fused = is_fused(r, pop), bad = OK, quick;
   for (int64_t tile = 0; tile < p->tiles; tile++) {
     int64_t from = tile * p->tile, n = p->n - from < p->tile ? p->n - from : p->tile;
     for (int64_t b = 0; b < samples; b++) {
@@ -435,7 +475,7 @@ static int run_tiled(Run *r, int64_t pop) {
         int8_t *to = out + (b * steps + t) * p->n + from, *fires = n % 16 ? r->fires : to;
         if (p->first + t == p->restart) start(p, s, fused, from, p->tile);
         int64_t bits = add_tile(r, p, b, p->first + t, tile);
-        bad |= step_neurons(r, pop, r->acc, bits, fused, from, n, ((r->begin + b) * steps + t) * p->n, fires);
+        bad |= step_neurons(r, pop, r->acc, bits, fused, from, n, ((r->begin + b) * steps + t) * p->n, fires, &quick);
         if (fires != to) memcpy(to, fires, (size_t)n);
       }
     }
@@ -454,9 +494,8 @@ static int run_group(Run *r, const int64_t *members, int64_t count, int64_t loop
   if (p->kind == CONSTANT || !r->ports[members[0]].run) return OK;
   if (p->kind != GIVEN) return !loop && p->tiled ? run_tiled(r, members[0]) : run_together(r, members, count);
   if (p->numbers) return OK;
-  if (strange_given(r, members[0])) return NOT_SPIKES;
-  if (r->ports[members[0]].consumed && !r->ports[members[0]].forced) list_given(r, members[0]);
-  return OK;
+  int listed = r->ports[members[0]].consumed && !r->ports[members[0]].forced;
+  return (listed ? list_given(r, members[0]) : strange_given(r, members[0])) ? NOT_SPIKES : OK;
 }
 
 static void count(const Run *r) {
@@ -486,7 +525,7 @@ static void count(const Run *r) {
 
 static Run run_of(const Call *c, int8_t *base) {
   Run r = {c, AT(const Population, c->pops_at), AT(const Way, c->ways_at), AT(const Port, c->ports), 0, 0, 0, 0, {0, 0},
-           0, 0, 0, 0};
+           0, 0, 0, 0, 0, 0};
   lay_out(&r, base);
   return r;
 }
@@ -509,7 +548,7 @@ static int run_call(const Call *c) {
 
 static int64_t scratch_of(const Call *c) {
   Run r = {c, AT(const Population, c->pops_at), AT(const Way, c->ways_at), AT(const Port, c->ports), 0, 0, 0, 0, {0, 0},
-           0, 0, 0, 0};
+           0, 0, 0, 0, 0, 0};
   return lay_out(&r, 0);
 }
 #endif

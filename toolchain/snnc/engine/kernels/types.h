@@ -14,7 +14,7 @@
 #endif
 
 enum { GIVEN, EULER, CLOSED, CONSTANT };                        /* kinds of population */
-enum { DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8 };   /* kinds of way */
+enum { DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8, TABLE16 }; /* kinds of way */
 enum { SATURATE, SYMMETRIC, WRAP, WRAP_ONCE, REFUSE, NOTHING }; /* overflow policies */
 enum { TOWARD_ZERO, FLOOR, NEAREST_EVEN };                      /* roundings */
 enum { RESET_TO, SUBTRACT, KEEP };                              /* resets */
@@ -66,7 +66,8 @@ typedef struct {
   int64_t counts; /* int64 [ways][2] events and synapses touched, or 0 */
 } Call;
 
-/* An event list: rows of one population, step by step; plus first, then minus. */
+/* An event list: rows of one population, step by step; plus first, then minus. Where somebody reads bits, the spikes of
+   a row are there as bits too, those of each sign apart. */
 typedef struct {
   int64_t start;
   uint32_t plus, minus;
@@ -75,8 +76,10 @@ typedef struct {
 typedef struct {
   int64_t first, steps; /* device steps that have rows */
   Row *rows;            /* [chunk][steps] */
-  uint32_t *index;
+  uint32_t *index;      /* 0: only bits are read */
   int64_t used;
+  uint64_t *bits[2];    /* [chunk][steps][words], 0: nobody reads them */
+  int64_t words;
 } Signal;
 
 #define AT(type, address) ((type *)(intptr_t)(address))
