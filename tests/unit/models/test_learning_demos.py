@@ -62,7 +62,17 @@ def test_unsupervised_stdp_learns_in_the_arithmetic_of_chips(arithmetic: str) ->
     assert learned.weights.dtype == np.int64
     assert learned.weights.min() >= 0
     assert learned.weights.max() <= {"loihi": 255, "spinnaker": 4096}[arithmetic]
-    assert WTA.accuracy(learned) >= 0.7
+    assert WTA.accuracy(learned) >= 0.71
+
+
+def test_spinnakers_weights_are_old_where_sources_do_not_spike_before_the_host_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def silent(synapses: Any) -> None:
+        synapses.time += 200
+
+    monkeypatch.setattr(LEARNING.SpinnakerSynapses, "rest", silent)
+    assert WTA.accuracy(WTA.train("spinnaker", SMALL)) <= 0.68
 
 
 def test_labels_of_other_samples_end_at_chance(layer: Any) -> None:
@@ -141,7 +151,7 @@ def s2(arithmetic: str = "float", part: Any = FIRST, config: Any = S2_RULE, **re
 
 def test_groups_that_compete_beat_one_neuron_for_each_class() -> None:
     part = S2.digits(S2.SHAPE).train
-    groups, single = s2(part=part), s2(part=part, group=1)
+    groups, single = s2(part=part, epochs=3), s2(part=part, epochs=3, group=1)
     assert groups >= 0.87
     assert groups >= single + 0.02
 
