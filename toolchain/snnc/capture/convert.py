@@ -32,7 +32,7 @@ class Captured:
         graph: float64; its input is called ``input``, its read-out ``output``.
         populations: name of each neuron population -> path of its module.
         layout: how the module takes time: all steps as [B, T, ...] (``batch_time``) or [T, B, ...]
-            (``time_batch``), or one step per call (``step``).
+            (``time_batch``), one step per call (``step``), or one value that it repeats itself (``still``).
     """
 
     graph: Graph
@@ -47,8 +47,9 @@ def capture(module: nn.Module, example: Any) -> Captured:
     """Turns a trained module into the graph that computes the same spikes.
 
     The module runs on private float64 copies in eval mode from rest; it is left as it was. The module may take one step
-    per call or loop over time in ``forward``. What it does is recorded on noise of the example's shape; run
-    :func:`~snnc.capture.probe.probe` to prove that graph and module agree.
+    per call, loop over time in ``forward``, or take one value and repeat it over time in ``forward``: its example then
+    holds the value repeated, as many steps as the module makes of it. What it does is recorded on noise of the
+    example's shape; run :func:`~snnc.capture.probe.probe` to prove that graph and module agree.
 
     Args:
         module: layers and neurons that have adapters, and Python around them.
@@ -104,7 +105,7 @@ class _Capture:
         taken = first if layout == "batch_time" else self._record(layout, 0)
         if taken.error is not None:
             raise self._unknown_leaf(taken) or taken.error
-        low = self._lower(taken)
+        low = self._lower(taken, still=layout == "still")
         _same_twice(taken, self._record(layout, 1))
         returned = low.output()
         roller = Roller(low)
@@ -133,6 +134,8 @@ class _Capture:
             return "batch_time", first
         if low.used_batch or (first.error is not None and self._takes_time_first()):
             return "time_batch", first
+        if self._stands_still():
+            return "still", first
         single = self._check_single_step()
         if single.error is not None and first.error is None:
             return "batch_time", first
@@ -143,6 +146,21 @@ class _Capture:
         second = self._record("time_batch", 0)
         return second.error is None and self._lower(second).used_time
 
+    def _stands_still(self) -> bool:
+        """One call with one step calls every neuron for all steps: the model repeats its input itself."""
+        taken = self._record("still", 0)
+        if taken.error is not None:
+            return False
+        low = self._lower(taken, still=True)
+        made = {len(calls) for calls in low.calls.values()}
+        if len(made) == 1 and low.used_time and made.isdisjoint((1, self.steps)) and _sequences(low):
+            steps = made.pop()
+            raise UnsupportedError(
+                f"the model repeats its input itself, {steps} times, and the example has {self.steps} steps: give it "
+                f"{steps} steps, the values repeated"
+            )
+        return made == {self.steps}
+
     def _check_single_step(self) -> Record:
         """One call of a model without a time loop calls every neuron once."""
         single = self._record("step", 0, steps=1)
@@ -152,13 +170,13 @@ class _Capture:
             if cell and leaves.count(path) > 1:
                 raise UnsupportedError(
                     f"{path or 'the neuron'}: one call of the model calls it {leaves.count(path)} times without taking "
-                    "a step out of x. A loop that feeds the same x in every step should take x[:, t], the values "
-                    "repeated; a neuron that is used twice in a step needs a second module"
+                    "a step out of x. If it feeds the same x in every step, the example should have as many steps, "
+                    "the values repeated; a neuron that is used twice in a step needs a second module"
                 )
         return single
 
-    def _lower(self, taken: Record) -> Lowering:
-        return Lowering(self.structure, taken, FUNCTIONS, self.steps, self.binary).run()
+    def _lower(self, taken: Record, *, still: bool = False) -> Lowering:
+        return Lowering(self.structure, taken, FUNCTIONS, self.steps, self.binary, still=still).run()
 
     def _record(self, layout: Layout, seed: int, steps: int | None = None) -> Record:
         batch = 3 if self.steps == 2 else 2
@@ -184,6 +202,12 @@ class _Capture:
         except SnncError as error:
             return error
         return UnsupportedError("the model has no neuron that capture knows; use snnc.nn or snnTorch neurons")
+
+
+def _sequences(low: Lowering) -> bool:
+    """True if every neuron takes all steps in one call."""
+    parts = ((cell, low.module.get_submodule(path)) for path, cell in low.cells.items())
+    return all(cell.time_axis(part) is not None for cell, part in parts)
 
 
 def _same_twice(a: Record, b: Record) -> None:

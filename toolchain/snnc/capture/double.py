@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from snnc.capture import adapters
 from snnc.errors import ModelError, SnncError
 
-Layout = Literal["batch_time", "time_batch", "step"]
+Layout = Literal["batch_time", "time_batch", "step", "still"]
 FRAMEWORKS = ("snntorch", "spikingjelly", "norse", "sinabs")
 STATEFUL = "sinabs.layers.stateful_layer.StatefulLayer"
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
@@ -133,21 +133,26 @@ def _needs_arguments(method: Callable[..., Any]) -> bool:
 def forward(module: nn.Module, x: torch.Tensor, layout: Layout) -> Any:
     """Runs all steps of x [B, T, *shape]: at once if the module loops over time, else step by step into a list.
 
+    A module that repeats its input itself (``still``) is given the first step.
+
     Raises:
         ModelError: the user's forward raised; says what and where.
     """
     try:
         if layout == "step":
             return [module(x[:, t]) for t in range(x.shape[1])]
+        if layout == "still":
+            return module(x[:, 0])
         return module(x.transpose(0, 1) if layout == "time_batch" else x)
     except SnncError:
         raise
     except Exception as error:
         shape = tuple(x.shape)
-        given = {"batch_time": shape, "time_batch": (shape[1], shape[0], *shape[2:]), "step": (shape[0], *shape[2:])}
+        one = (shape[0], *shape[2:])
+        given = {"batch_time": shape, "time_batch": (shape[1], shape[0], *shape[2:]), "step": one, "still": one}
         raise ModelError(
             f"the model's forward raised {type(error).__name__} {user_line(error)}: {error} "
-            f"(it was given {'one step of ' if layout == 'step' else ''}shape {given[layout]})"
+            f"(it was given {'one step of ' if layout in ('step', 'still') else ''}shape {given[layout]})"
         ) from error
 
 

@@ -96,6 +96,20 @@ def _unsqueeze(low: Lowering, x: Value, dim: int) -> Value:
     return Seq((x,), time_first=axis == 0)
 
 
+def _repeat(low: Lowering, x: Value, *sizes: Any) -> Value:  # noqa: ARG001 - only the result counts
+    """One step repeated over time, ``x.unsqueeze(0).repeat(T, 1, 1)``; the shapes that came out tell."""
+    given, made = low.shape_of(), low.made
+    if given == made:
+        return x
+    if isinstance(x, Seq) and len(x.items) == 1 and len(made) == len(given) and not x.folded:
+        grown = [axis for axis in range(len(made)) if made[axis] != given[axis]]
+        if grown == [x.axis]:
+            return Seq(x.items * made[x.axis], x.time_first)
+    if isinstance(x, Term) and made[1:] == given:
+        return Seq((x,) * made[0], time_first=True)
+    raise low.refuse(f"{given} is repeated to {made}; a value may be repeated over time only")
+
+
 def _squeeze(low: Lowering, x: Value, dim: int | None = None) -> Value:
     if low.made == low.shape_of():
         return x
@@ -147,6 +161,7 @@ HANDLERS: dict[str, Callable[..., Value]] = {
     "unbind": _unbind,
     "stack": _stack,
     "unsqueeze": _unsqueeze,
+    **dict.fromkeys(("repeat", "expand"), _repeat),
     "squeeze": _squeeze,
     "permute": _permute,
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _transpose),

@@ -31,6 +31,7 @@ class Lowering:
     """One pass over a record.
 
     Attributes:
+        still: the model is given one step and repeats it itself.
         calls: path of each neuron module -> the input of each of its calls.
         cells: the neuron modules' adapters.
         used_time: a step was cut out of a sequence.
@@ -38,9 +39,11 @@ class Lowering:
     """
 
     def __init__(
-        self, module: nn.Module, record: Record, functions: Mapping[str, Handler], steps: int, binary: bool
-    ) -> None:
+        self, module: nn.Module, record: Record, functions: Mapping[str, Handler], steps: int, binary: bool,
+        *, still: bool = False,
+    ) -> None:  # fmt: skip
         self.module, self.record, self.functions, self.steps, self.binary = module, record, functions, steps, binary
+        self.still = still
         self.terms = Terms()
         self.calls: dict[str, list[Term]] = {}
         self.cells: dict[str, adapters.Cell] = {}
@@ -241,7 +244,7 @@ class Lowering:
             last = self.terms.spikes(path, len(calls) - 1, term.shape) if calls else self.terms.zero(term.shape)
             back = self._own(("recurrent", path), f"{label}_recurrent", extra["recurrent"], last)
             term = self.terms.add([term, back])
-        calls.append(term)
+        calls.append(self.terms.at(term, len(calls)) if self.still else term)
         binary = not adapter.several(module) and not adapter.graded(module)
         return self.terms.spikes(path, len(calls) - 1, term.shape, binary)
 

@@ -207,6 +207,10 @@ def probe(module: nn.Module, captured: Captured, samples: Any, reference_execute
         raise ModelError(f"the samples are {values.shape}, allowed is [B, T, *{source.shape}]")
     graph, first = captured.graph, ""
     inputs = drives(values, analog=source.encoding == "direct", inhibiting=inhibiting_inputs(graph))
+    if captured.layout == "still":
+        if np.any(values != values[:, :1]):
+            raise ModelError("the model takes one value and repeats it over time; the samples change from step to step")
+        inputs = {drive: np.repeat(given[:, :1], values.shape[1], axis=1) for drive, given in inputs.items()}
     recorded = {drive: torch_trace(module, captured, spikes) for drive, spikes in inputs.items()}
     found: dict[str, Difference] = {}
     for drive, left in recorded.items():

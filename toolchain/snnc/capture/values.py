@@ -107,6 +107,18 @@ class Terms:
             return kept[0] if kept else parts[0]
         return self.apply(SUM, kept, kept[0].shape)
 
+    def at(self, term: Term, step: int) -> Term:
+        """The same expression with the input of another step, which is the same where the input stands still."""
+        key = ("at", id(term), step)
+        if key not in self.made:
+            if term.source == INPUT and term.kind == "spikes":
+                self.made[key] = self.spikes(INPUT, step, term.shape, term.binary)
+            elif term.op is not None:
+                self.made[key] = self.apply(term.op, [self.at(part, step) for part in term.inputs], term.shape)
+            else:
+                self.made[key] = term
+        return self.made[key]
+
     def _once(self, key: tuple[object, ...], make: Callable[[], Term]) -> Term:
         if key not in self.made:
             self.made[key] = make()
