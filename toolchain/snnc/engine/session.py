@@ -26,13 +26,18 @@ from snnc.trace import Probes, Trace
 
 Numbers = npt.NDArray[Any]
 PORTS, SCRATCH = CALL.index("ports"), CALL.index("scratch")
+REUSED = 1 << 17
+"""Results of at least so many bytes are written where nobody else reads any more: new memory comes page by page."""
 FEW = 32
 """Up to so many samples a session is worth its memory; beyond, the kernels' time is what counts."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """One result: the shape and type of what the kernels write, where its address goes, what a trace shows of it."""
+    """One result: the shape and type of what the kernels write, where its address goes, what a trace shows of it.
+
+    ``key``: its name among the buffers that are used again, None for a small one.
+    """
 
     port: int
     shape: tuple[int, ...]
@@ -40,6 +45,7 @@ class Room:
     show: Callable[[Numbers], Numbers]
     population: str
     state: str
+    key: tuple[int, str] | None
 
 
 class Session:
@@ -66,6 +72,9 @@ class Session:
         self.call.ask(native.Wishes({i for i, p in neurons if probes.wants_spikes(p.name)}, states))
         self.part: Part = self.call.part(found, self.number, 0, batch)
         self.rooms = tuple(self._rooms(steps))
+        for arrays in (self.call.signals, self.call.states):
+            arrays.clear()
+        self.call.kept.clear()
         self.sources = tuple(
             p for p in plan.populations
             if p.kind in ("input", "constant") and shown(p) and not p.numbers and probes.wants_spikes(p.name)
@@ -75,13 +84,17 @@ class Session:
         rooms = []
         for i, array in self.call.signals.items():
             p = self.plan.populations[i]
-            rooms.append(Room(i * len(PORT) + AT["out"], array.shape, np.int8, viewer(p, steps), p.name, ""))
+            rooms.append(
+                Room(i * len(PORT) + AT["out"], array.shape, np.int8, viewer(p, steps), p.name, "", _key(i, "", array))
+            )
         seen: dict[int, int] = {}
         for (i, name), array in self.call.states.items():
             p, number = self.plan.populations[i], seen.get(i, 0)
             seen[i] = number + 1
             port = i * len(PORT) + AT[f"state{number}"]
-            rooms.append(Room(port, array.shape, array.dtype.type, viewer(p, steps), p.name, name))
+            rooms.append(
+                Room(port, array.shape, array.dtype.type, viewer(p, steps), p.name, name, _key(i, name, array))
+            )
         return rooms
 
     def run(self, given: Numbers) -> Trace:
@@ -96,8 +109,9 @@ class Session:
         ports[self.given] = flat.__array_interface__["data"][0]
         spikes: dict[str, Numbers] = {}
         states: dict[tuple[str, str], Numbers] = {}
+        take = self.prepared.buffers.take
         for room in self.rooms:
-            array = np.empty(room.shape, room.dtype)
+            array = np.empty(room.shape, room.dtype) if room.key is None else take(room.key, room.shape, room.dtype)
             ports[room.port] = array.__array_interface__["data"][0]
             if room.state:
                 states[room.population, room.state] = room.show(array)
@@ -115,6 +129,10 @@ class Session:
     @property
     def _dtype(self) -> type[Any]:
         return np.int64 if self.source.numbers else np.int8
+
+
+def _key(population: int, state: str, array: Numbers) -> tuple[int, str] | None:
+    return (population, state) if array.nbytes >= REUSED else None
 
 
 def viewer(p: Population, steps: int) -> Callable[[Numbers], Numbers]:
