@@ -55,6 +55,18 @@ def exported(module: torch.nn.Module, example: torch.Tensor, opset: int) -> byte
     return out.getvalue()
 
 
+def exported_by_dynamo(module: torch.nn.Module, example: torch.Tensor, opset: int | None) -> bytes:
+    """By torch's exporter of today, which writes its own names, constants and operators."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(
+            module.eval(), (example,), dynamo=True, verbose=False, opset_version=opset,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )  # fmt: skip
+    assert made is not None
+    return bytes(made.model_proto.SerializeToString())
+
+
 def check_against_onnxruntime(content: bytes, shape: tuple[int, ...]) -> None:
     values = RNG(0).normal(size=(5, *shape)).astype(np.float32)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -69,6 +81,27 @@ def test_what_torch_exports_is_what_is_read(opset: int) -> None:
     check_against_onnxruntime(content, (1, 8, 8))
     kinds = [node.kind for node in onnx_ann.read(content, LIMIT).graph.nodes]
     assert {"relu", "add", "conv", "affine", "pool"} <= set(kinds)
+
+
+@pytest.mark.parametrize("opset", [None, 18, 21])
+def test_what_torchs_exporter_of_today_writes_is_read(opset: int | None) -> None:
+    content = exported_by_dynamo(Net(), torch.rand(2, 1, 8, 8), opset)
+    check_against_onnxruntime(content, (1, 8, 8))
+    old, new = (onnx_ann.read(c, LIMIT) for c in (exported(Net(), torch.rand(2, 1, 8, 8), 18), content))
+    values = RNG(1).normal(size=(3, 1, 8, 8))
+    np.testing.assert_allclose(answers(new, values), answers(old, values), rtol=1e-5, atol=1e-6)
+    other = Net()
+    other.second.weight.data[0, 0, 0, 0] += 0.1
+    changed = onnx_ann.read(exported_by_dynamo(other, torch.rand(2, 1, 8, 8), opset), LIMIT)
+    assert np.abs(answers(changed, values) - answers(new, values)).max() > 1e-4
+
+
+def test_one_axis_by_torchs_exporter_of_today() -> None:
+    module = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 3, 3, stride=2, padding=1), torch.nn.BatchNorm1d(3), torch.nn.ReLU(),
+        torch.nn.AvgPool1d(2), torch.nn.Flatten(), torch.nn.Linear(12, 4, bias=False),
+    )  # fmt: skip
+    check_against_onnxruntime(exported_by_dynamo(module, torch.rand(2, 2, 16), None), (2, 16))
 
 
 def test_one_axis_and_a_file_on_disk(tmp_path: Path) -> None:
