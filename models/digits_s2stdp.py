@@ -31,6 +31,8 @@ CLASSES = 10
 THRESHOLD = 0.25
 """Of the sum of a neuron's weights."""
 UINT8 = 255
+LEAK = 0.9999
+"""SpiNNaker's neurons leak; over 16 steps this is as good as none."""
 Array = npt.NDArray[Any]
 Arithmetic = Literal["float", "uint8 stochastic", "uint8 nearest", "loihi"]
 ARITHMETICS: tuple[Arithmetic, ...] = ("float", "uint8 stochastic", "uint8 nearest", "loihi")
@@ -181,7 +183,7 @@ def build() -> Sequence:
     layer = torch.nn.Linear(INPUTS, CLASSES * recipe.group, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(start(recipe, total)))
-    return Sequence(torch.nn.Sequential(layer, LIF(CLASSES * recipe.group, decay=1.0, threshold=THRESHOLD * total)))
+    return Sequence(torch.nn.Sequential(layer, LIF(CLASSES * recipe.group, decay=LEAK, threshold=THRESHOLD * total)))
 
 
 def example() -> Samples:

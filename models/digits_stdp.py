@@ -27,6 +27,8 @@ CONFIG = Path(__file__).resolve().with_suffix(".toml")
 SHAPE = (64,)
 CLASSES = 10
 SILENT = -1
+LEAK = 0.9999
+"""SpiNNaker's neurons leak; over 16 steps this is as good as none."""
 Array = npt.NDArray[Any]
 
 
@@ -92,7 +94,7 @@ def network(recipe: Recipe = Recipe()) -> Sequence:
     layer = torch.nn.Linear(*SHAPE, recipe.neurons, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(start(recipe)))
-    return Sequence(torch.nn.Sequential(layer, LIF(recipe.neurons, decay=1.0, threshold=recipe.threshold)))
+    return Sequence(torch.nn.Sequential(layer, LIF(recipe.neurons, decay=LEAK, threshold=recipe.threshold)))
 
 
 def build() -> Sequence:
