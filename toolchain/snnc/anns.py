@@ -28,6 +28,7 @@ MAX_ONNX = 1 << 30
 TOLERANCE = 1e-9
 WITNESSED = 64
 KEYS = ("values", "spikes")
+WEIGHTS = (".pt", ".pth", ".ckpt", ".pkl")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,7 @@ def opened(model: str, data: Path | None) -> Opened:
     Raises:
         InputError: it holds something else, or there is no data.
     """
+    refuse_weights(Path(model))
     if model.endswith(".onnx"):
         found = from_onnx(Path(model), data)
     else:
@@ -87,6 +89,20 @@ def opened(model: str, data: Path | None) -> Opened:
     if found is None:
         raise InputError(f"{model} is no ReLU network: it spikes already, or has no ReLU; use `snnc compile`")
     return found
+
+
+def refuse_weights(path: Path) -> None:
+    """Refuses files of weights, unread.
+
+    Raises:
+        InputError: says how the weights get into a model.
+    """
+    if path.suffix in WEIGHTS:
+        raise InputError(
+            f"{path}: a {path.suffix} file holds weights without the module that they belong to, or code that would "
+            "run when it is loaded. Write a file.py whose build() makes the module, loads its weights with "
+            "load_state_dict(torch.load(path, weights_only=True)) and returns it"
+        )
 
 
 def from_onnx(path: Path, data: Path | None, needs_data: bool = True) -> Opened | None:

@@ -67,6 +67,7 @@ def open_source(
         NotEquivalentError: the captured graph does not do what the module does.
     """
     path = Path(model.rpartition(":")[0] if ":" in model else model)
+    anns.refuse_weights(path)
     _check_meaning(path, config.model)
     if path.suffix == ".py":
         return _open_python(model, path, data, config, reference, needs_data)
