@@ -45,30 +45,34 @@ KEYS(keys_1, 1)
 KEYS(keys_2, 2)
 KEYS(keys_3, 3)
 
+/* Sums of `count` strips are added to `high` rows of `wide` outputs; each row's keys lie `ahead` from the last one's. */
 #define LOOK_UP(NAME, VEC, C)                                                                                        \
-  INLINE void NAME##_some(int16_t *acc, int64_t n, const int16_t *const *t, const uint32_t *const *k,               \
-                          int64_t hop, const int count, const int minus) {                                                       \
+  INLINE void NAME##_some(int16_t *acc, int64_t wide, const int16_t *const *t, const uint32_t *const *k, int64_t at, \
+                          int64_t hop, const int count, const int minus) {                                          \
     const int16_t *t0 = t[0], *t1 = count > 1 ? t[1] : 0, *t2 = count > 2 ? t[2] : 0;                                \
-    const uint32_t *k0 = k[0], *k1 = count > 1 ? k[1] : 0, *k2 = count > 2 ? k[2] : 0;                               \
-    for (int64_t x = 0; x < n; x++) {                                                                               \
-      VEC *to = (VEC *)(acc + x * C), sum = *(const VEC *)(t0 + k0[x * hop]);                                              \
-      if (count > 1) sum += *(const VEC *)(t1 + k1[x * hop]);                                                             \
-      if (count > 2) sum += *(const VEC *)(t2 + k2[x * hop]);                                                             \
+    const uint32_t *k0 = k[0] + at, *k1 = count > 1 ? k[1] + at : 0, *k2 = count > 2 ? k[2] + at : 0;                \
+    for (int64_t x = 0; x < wide; x++) {                                                                            \
+      VEC *to = (VEC *)(acc + x * C), sum = *(const VEC *)(t0 + k0[x * hop]);                                        \
+      if (count > 1) sum += *(const VEC *)(t1 + k1[x * hop]);                                                       \
+      if (count > 2) sum += *(const VEC *)(t2 + k2[x * hop]);                                                       \
       *to = minus ? *to - sum : *to + sum;                                                                          \
     }                                                                                                               \
   }                                                                                                                 \
-  INLINE void NAME##_row(int16_t *acc, int64_t n, const int16_t *const *t, const uint32_t *const *k, int64_t hop,   \
-                         int count, const int minus) {                                                                         \
-    for (; count >= 3; count -= 3, t += 3, k += 3) NAME##_some(acc, n, t, k, hop, 3, minus);                             \
-    if (count == 2) NAME##_some(acc, n, t, k, hop, 2, minus);                                                            \
-    if (count == 1) NAME##_some(acc, n, t, k, hop, 1, minus);                                                            \
+  INLINE void NAME##_all(int16_t *acc, int64_t high, int64_t wide, const int16_t *const *t,                         \
+                         const uint32_t *const *k, int64_t ahead, int64_t hop, int count, const int minus) {        \
+    for (int64_t at = 0; at < high * ahead; at += ahead, acc += wide * C) {                                         \
+      int i = 0;                                                                                                    \
+      for (; i + 3 <= count; i += 3) NAME##_some(acc, wide, t + i, k + i, at, hop, 3, minus);                       \
+      if (i + 2 == count) NAME##_some(acc, wide, t + i, k + i, at, hop, 2, minus);                                  \
+      if (i + 1 == count) NAME##_some(acc, wide, t + i, k + i, at, hop, 1, minus);                                  \
+    }                                                                                                               \
   }                                                                                                                 \
-  APART void NAME(int16_t *acc, int64_t n, const int16_t *const *t, const uint32_t *const *k, int64_t hop,          \
-                  int count, int minus) {                                                                                      \
+  APART void NAME(int16_t *acc, int64_t high, int64_t wide, const int16_t *const *t, const uint32_t *const *k,      \
+                  int64_t ahead, int64_t hop, int count, int minus) {                                               \
     if (minus)                                                                                                      \
-      NAME##_row(acc, n, t, k, hop, count, 1);                                                                           \
+      NAME##_all(acc, high, wide, t, k, ahead, hop, count, 1);                                                      \
     else                                                                                                            \
-      NAME##_row(acc, n, t, k, hop, count, 0);                                                                           \
+      NAME##_all(acc, high, wide, t, k, ahead, hop, count, 0);                                                      \
   }
 LOOK_UP(look_up8, h16, 8)
 LOOK_UP(look_up16, h32, 16)
@@ -78,37 +82,35 @@ enum { LOOKS = 16 }; /* strips of a window, at most */
 
 static int64_t keys_of(const Way *w) {
   const Strips *g = AT(const Strips, w->start);
-  return g->given_h * g->columns;
+  return (g->given_h + 2 * g->padding) * g->columns;
 }
 
 /* acc += (or -=) the sums of one step; bits: its spikes, bit after bit, with a word of zeros before and two behind. */
 static void look_up(const Way *w, const uint64_t *bits, uint32_t *keys, int16_t *acc, int minus) {
   const Strips *g = AT(const Strips, w->start);
   const uint8_t *base = (const uint8_t *)bits;
+  const int16_t *tables[LOOKS];
+  const uint32_t *rows[LOOKS];
+  int64_t above = g->padding * g->columns, ahead = g->stride * g->columns;
+  int count = 0;
+  memset(keys, 0, sizeof(uint32_t) * (size_t)above); /* the first sum of each table is that of no spikes */
+  memset(keys + above + g->given_h * g->columns, 0, sizeof(uint32_t) * (size_t)above);
   if (g->planes == 1)
-    keys_1(w, g, base, keys);
+    keys_1(w, g, base, keys + above);
   else if (g->planes == 2)
-    keys_2(w, g, base, keys);
+    keys_2(w, g, base, keys + above);
   else
-    keys_3(w, g, base, keys);
-  for (int64_t y = 0; y < w->made_h; y++, acc += w->made_w * w->made_c) {
-    const int16_t *tables[LOOKS];
-    const uint32_t *rows[LOOKS];
-    int count = 0;
-    for (int64_t k = 0; k < g->kernel_h; k++) {
-      int64_t from = y * g->stride - g->padding + k * g->dilation;
-      if (from < 0 || from >= g->given_h) continue;
-      for (int64_t x = 0; x < g->across; x++, count++) {
-        tables[count] = AT(const int16_t, w->data) + ((k * g->across + x) << g->bits) * w->made_c;
-        rows[count] = keys + from * g->columns + x * g->far;
-      }
+    keys_3(w, g, base, keys + above);
+  for (int64_t k = 0; k < g->kernel_h; k++)
+    for (int64_t x = 0; x < g->across; x++, count++) {
+      tables[count] = AT(const int16_t, w->data) + ((k * g->across + x) << g->bits) * w->made_c;
+      rows[count] = keys + k * g->dilation * g->columns + x * g->far;
     }
-    if (w->made_c == 8)
-      look_up8(acc, w->made_w, tables, rows, g->hop, count, minus);
-    else if (w->made_c == 16)
-      look_up16(acc, w->made_w, tables, rows, g->hop, count, minus);
-    else
-      look_up32(acc, w->made_w, tables, rows, g->hop, count, minus);
-  }
+  if (w->made_c == 8)
+    look_up8(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, minus);
+  else if (w->made_c == 16)
+    look_up16(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, minus);
+  else
+    look_up32(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, minus);
 }
 #endif
