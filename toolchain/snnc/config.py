@@ -61,7 +61,7 @@ class ModelConfig:
         dt: seconds per step; 0 means that the file says it or needs none.
         reset: ``subtract`` or ``zero``, with ``-delayed`` one step late; empty means that the file says it.
         decay: ``euler`` (1 - dt/tau) or ``exact`` (exp(-dt/tau)); empty takes the file's custom.
-        fires: ``gt`` (v > threshold) or ``ge`` (v >= threshold), for .net files; empty takes ``gt``.
+        fires: ``gt`` (v > threshold) or ``ge`` (v >= threshold), for .nir and .net files; empty takes ``gt``.
     """
 
     dt: float = 0.0
