@@ -107,7 +107,8 @@ class Prepared:
 
     def scratch(self, size: int) -> int:
         """Address of this thread's scratch memory of at least this size."""
-        room = getattr(self.local, "room", None)
-        if room is None or room.nbytes < size + 64:
-            room = self.local.room = np.empty(size + 64, dtype=np.uint8)
-        return int(-(-room.ctypes.data // 64) * 64)
+        local = self.local
+        if getattr(local, "size", -1) < size:
+            local.room = np.empty(size + 64, dtype=np.uint8)
+            local.size, local.start = size, int(-(-local.room.ctypes.data // 64) * 64)
+        return int(local.start)

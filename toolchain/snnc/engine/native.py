@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from snnc.engine import library
 from snnc.engine.attach import Prepared
-from snnc.engine.calls import Call, Extra, Result, Wishes, executable
+from snnc.engine.calls import Call, Extra, Part, Result, Wishes, executable
 from snnc.engine.pack import Pack
 from snnc.engine.plan import Plan, Population
 from snnc.errors import UnsupportedError
@@ -21,6 +22,8 @@ from snnc.errors import UnsupportedError
 __all__ = ["Extra", "Prepared", "Result", "Wishes", "executable", "execute", "flat", "logical", "prepare", "whole"]
 
 Array = npt.NDArray[Any]
+PIECES = 2
+"""Shares of a batch for each thread, if they fill a chunk: a thread that starts late leaves more to the others."""
 KEPT = "_prepared"
 
 
@@ -85,15 +88,34 @@ def execute(
     run.give(given, forced or {}, extra or {})
     run.ask(wishes)
     number = found.number(variant)
-    parts = max(1, min(threads, run.batch))
-    edges = [run.batch * k // parts for k in range(parts + 1)]
+    threads = min(threads, run.batch)
+    pieces = max(threads, min(threads * PIECES, run.batch // prepared.base)) if threads > 1 else 1
+    edges = [run.batch * k // pieces for k in range(pieces + 1)]
     shares = [run.part(found, number, low, high) for low, high in pairwise(edges)]
-    if parts == 1:
-        ends = [run.go(found, number, shares[0])]
-    else:
-        ends = list(_pool(parts).map(lambda share: run.go(found, number, share), shares))
+    ends = _shared(lambda share: run.go(found, number, share), shares, threads)
     run.check(ends)
     return run.result(shares)
+
+
+def _shared(work: Callable[[Part], int], shares: list[Part], threads: int) -> list[int]:
+    """Works shares off on this thread and on others as they come: a late one finds nothing left and delays nobody."""
+    ends = [0] * len(shares)
+    waiting = deque(enumerate(shares))
+
+    def take() -> None:
+        while True:
+            try:
+                number, share = waiting.popleft()
+            except IndexError:
+                return
+            ends[number] = work(share)
+
+    others = [_pool(threads).submit(take) for _ in range(min(threads, len(shares)) - 1)]
+    take()
+    for other in others:
+        if not other.cancel():
+            other.result()
+    return ends
 
 
 def flat(p: Population, array: Array) -> Array:

@@ -6,9 +6,10 @@ per shape of input.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +37,8 @@ FEW = 32
 class Room:
     """One result: the shape and type of what the kernels write, where its address goes, what a trace shows of it.
 
-    ``key``: its name among the buffers that are used again, None for a small one.
+    ``key``: its name among the buffers that are used again; None for a small one, which lies ``offset`` bytes behind
+    the start of the memory that small ones share.
     """
 
     port: int
@@ -46,6 +48,7 @@ class Room:
     population: str
     state: str
     key: tuple[int, str] | None
+    offset: int = 0
 
 
 class Session:
@@ -71,7 +74,7 @@ class Session:
         states = {i for i, p in neurons if probes.wants_states(p.name)}
         self.call.ask(native.Wishes({i for i, p in neurons if probes.wants_spikes(p.name)}, states))
         self.part: Part = self.call.part(found, self.number, 0, batch)
-        self.rooms = tuple(self._rooms(steps))
+        self.small, self.rooms = _placed(self._rooms(steps))
         for arrays in (self.call.signals, self.call.states):
             arrays.clear()
         self.call.kept.clear()
@@ -109,10 +112,15 @@ class Session:
         ports[self.given] = flat.__array_interface__["data"][0]
         spikes: dict[str, Numbers] = {}
         states: dict[tuple[str, str], Numbers] = {}
-        take = self.prepared.buffers.take
+        small = np.empty(self.small, np.uint8)
+        start, take = small.__array_interface__["data"][0], self.prepared.buffers.take
         for room in self.rooms:
-            array = np.empty(room.shape, room.dtype) if room.key is None else take(room.key, room.shape, room.dtype)
-            ports[room.port] = array.__array_interface__["data"][0]
+            if room.key is None:
+                array = np.ndarray(room.shape, room.dtype, small, room.offset)
+                ports[room.port] = start + room.offset
+            else:
+                array = take(room.key, room.shape, room.dtype)
+                ports[room.port] = array.__array_interface__["data"][0]
             if room.state:
                 states[room.population, room.state] = room.show(array)
             else:
@@ -129,6 +137,16 @@ class Session:
     @property
     def _dtype(self) -> type[Any]:
         return np.int64 if self.source.numbers else np.int8
+
+
+def _placed(rooms: list[Room]) -> tuple[int, tuple[Room, ...]]:
+    """Bytes that small results share, and the rooms with their places in it, which vectors like."""
+    used, placed = 0, []
+    for room in rooms:
+        placed.append(replace(room, offset=used))
+        if room.key is None:
+            used += -(-math.prod(room.shape) * np.dtype(room.dtype).itemsize // 64) * 64
+    return used, tuple(placed)
 
 
 def _key(population: int, state: str, array: Numbers) -> tuple[int, str] | None:
