@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snnc.errors import FormatError
@@ -94,6 +94,7 @@ def test_overflowed_follows_the_policy() -> None:
         overflowed(x, 8, "refuse")
 
 
+@example(value=-5e-324, frac=-1, rounding="floor")
 @given(value=st.floats(-300, 300), frac=st.integers(-3, 6), rounding=st.sampled_from(["floor", "toward_zero"]))
 def test_to_fixed_rounds_then_clips(value: float, frac: int, rounding: Rounding) -> None:
     scaled = Fraction(value) * Fraction(2) ** frac

@@ -117,6 +117,7 @@ class Fixed:
 
 
 SINGLE_BITS = 24
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 
 
 def to_single(value: Fixed) -> npt.NDArray[np.float32]:
@@ -149,7 +150,10 @@ def to_fixed(values: npt.ArrayLike, fmt: Format) -> Fixed:
     if not np.all(np.isfinite(array)):
         raise FormatError("NaN or infinity cannot become a fixed-point number")
     with np.errstate(over="ignore"):  # infinity is outside every format and treated as such below
-        scaled = round_to_int(np.ldexp(array, fmt.frac), fmt.rounding)
+        scaled = np.ldexp(array, fmt.frac)
+    # What is too small for a float64 after scaling is not zero: floor takes a negative one to -1.
+    scaled = np.where((scaled == 0) & (array != 0), np.copysign(SMALLEST, array), scaled)
+    scaled = round_to_int(scaled, fmt.rounding)
     outside = (scaled < fmt.minimum) | (scaled > fmt.maximum)
     if np.any(outside) and not fmt.overflow.startswith("saturate"):
         raise FormatError(f"{float(array[outside].flat[0])!r} does not fit {fmt} and the format does not saturate")
