@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from snnc.backend import Executor, Program
-from snnc.errors import TraceError, UnsupportedError
+from snnc.errors import UnsupportedError
 from snnc.ir import FixedGraph, FloatArray, Graph
 from snnc.learning import LearningConfig
 from snnc.target import Target
@@ -22,7 +22,7 @@ from snnc_spinnaker.learner import Learner, bound, learner
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Run
 from snnc_spinnaker.placement_report import Report
-from snnc_spinnaker.record import Recorder
+from snnc_spinnaker.record import Recorder, demand_input
 from snnc_spinnaker.spinnaker2_target import SPINNAKER2
 from snnc_spinnaker.target import SPINNAKER1
 
@@ -76,10 +76,8 @@ def run(program: Program, spikes: Array, probes: Probes) -> Trace:
     if program.target == SPINNAKER2.name:
         return spinnaker2.execute(program, spikes, probes)
     graph = program.graph
+    batch, steps = demand_input(graph, spikes)
     source = graph.inputs[0]
-    if spikes.ndim < 2 or spikes.shape[2:] != source.shape:
-        raise TraceError(f"input shape is {spikes.shape}, allowed is [B, T, *{source.shape}]")
-    batch, steps = spikes.shape[:2]
     machine = program.data if isinstance(program.data, Machine) else build(graph)
     emulator = Run(machine, {source.name: spikes.reshape(batch, steps, math.prod(source.shape))})
     record = Recorder(graph, probes, batch, steps)

@@ -50,6 +50,13 @@ def paths_into(network: Network, name: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def weights_of(network: Network, name: str) -> tuple[Affine | Conv, ...]:
+    """The weighted nodes on the paths into a population, each once."""
+    names = dict.fromkeys(hop for path in paths_into(network, name) for hop in path.weighted)
+    found = (network[hop] for hop in names)
+    return tuple(node for node in found if isinstance(node, (Affine, Conv)))
+
+
 def all_paths(network: Network) -> tuple[Path, ...]:
     """Every path into every neuron population."""
     return tuple(path for neuron in network.neurons for path in paths_into(network, neuron.name))

@@ -38,7 +38,7 @@ from snnc.ir import (
 from snnc.quantize.base import Calibration, Note, Quantized, QuantizeOptions, note, retime
 from snnc_spinnaker import arith, solve
 from snnc_spinnaker.levels import Levels, measure
-from snnc_spinnaker.paths import paths_into
+from snnc_spinnaker.paths import weights_of
 from snnc_spinnaker.room import grown, learns
 from snnc_spinnaker.start import Idle, start_word
 
@@ -134,7 +134,7 @@ def quantize(graph: Graph, calibration: Calibration, options: QuantizeOptions) -
         scales[node.name] = plan.scale * arith.ONE
         made[node.name], found = _neuron(node, plan, latency[node.name])
         notes += found
-        for weighted in _weights(graph, node):
+        for weighted in weights_of(graph, node.name):
             if weighted.name in made:
                 raise UnsupportedError(f"{weighted.name}: one weight node feeds several populations")
             made[weighted.name], weight_note = _weight(weighted, plan)
@@ -143,14 +143,6 @@ def quantize(graph: Graph, calibration: Calibration, options: QuantizeOptions) -
                 units[weighted.name] = float(np.ldexp(1.0, -int(plan.level.item()))), float(plan.weight_scale.item())
     nodes = tuple(made.get(node.name, node) for node in graph.nodes)
     return Quantized(FixedGraph(nodes, edges, "spinnaker1", CONVENTIONS, latency), scales, tuple(notes), units)
-
-
-def _weights(graph: Graph, node: Neuron) -> Iterator[Affine | Conv]:
-    names = dict.fromkeys(name for path in paths_into(graph, node.name) for name in path.weighted)
-    for name in names:
-        weighted = graph[name]
-        assert isinstance(weighted, (Affine, Conv))
-        yield weighted
 
 
 def _chip(node: Neuron) -> Chip:
@@ -172,7 +164,7 @@ def _floats(node: Neuron) -> dict[str, FloatArray]:
 def _plan(graph: Graph, node: Neuron, levels: Levels, bits: int, per_channel: bool) -> Plan:
     chip, values = _chip(node), _floats(node)
     gain = values["gain"] * values["gain_u"]
-    weights = list(_weights(graph, node))
+    weights = list(weights_of(graph, node.name))
     channels = per_channel and all(_in_place(graph, weight, node) for weight in weights)
     level = _level(node, levels, weights, bits, channels)
     unit = np.asarray(chip.unit / gain)

@@ -7,10 +7,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnc.errors import TraceError
 from snnc.ir import FixedGraph, Input
 from snnc.trace import Probes
 
 Array = npt.NDArray[Any]
+
+
+def demand_input(graph: FixedGraph, spikes: Array) -> tuple[int, int]:
+    """Batch and steps of the input.
+
+    Raises:
+        TraceError: the input has another shape than the network takes.
+    """
+    shape = graph.inputs[0].shape
+    if spikes.ndim < 2 or spikes.shape[2:] != shape:
+        raise TraceError(f"input shape is {spikes.shape}, allowed is [B, T, *{shape}]")
+    return int(spikes.shape[0]), int(spikes.shape[1])
 
 
 class Recorder:

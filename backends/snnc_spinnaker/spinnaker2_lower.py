@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.backend import Program
-from snnc.errors import DoesNotFitError, TraceError, UnsupportedError, Violation
+from snnc.errors import DoesNotFitError, UnsupportedError, Violation
 from snnc.ir import Fixed, FixedGraph, FloatArray, Input, Neuron
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_spinnaker.connect import of_path
 from snnc_spinnaker.paths import paths_into
-from snnc_spinnaker.record import Recorder
+from snnc_spinnaker.record import Recorder, demand_input
 from snnc_spinnaker.spinnaker2 import LIMITS, Cell, Reset, tolerance
 from snnc_spinnaker.spinnaker2_quantize import CONVENTIONS
 from snnc_spinnaker.spinnaker2_run import State, Wires, run
@@ -194,10 +194,7 @@ def execute(program: Program, spikes: npt.NDArray[Any], probes: Probes) -> Trace
     """
     graph, chip = program.graph, program.data
     assert isinstance(chip, Chip)
-    source = graph.inputs[0]
-    if spikes.ndim < 2 or spikes.shape[2:] != source.shape:
-        raise TraceError(f"input shape is {spikes.shape}, allowed is [B, T, *{source.shape}]")
-    batch, steps = spikes.shape[:2]
+    batch, steps = demand_input(graph, spikes)
     given = {node.name: _sent(node, graph, spikes) for node in graph.nodes if isinstance(node, Input)}
     record = Recorder(graph, probes, batch, steps, np.float64)
 

@@ -7,16 +7,15 @@ model's with ``unit = S / c``, and thresholds, offsets and resets take the unit 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from snnc.errors import InputError, UnsupportedError, Violation
-from snnc.ir import Affine, Conv, Conventions, Edge, Fixed, FixedGraph, FloatArray, Format, Graph, Neuron, Node
+from snnc.ir import Conventions, Edge, Fixed, FixedGraph, FloatArray, Format, Graph, Neuron, Node
 from snnc.ir.fixed import SINGLE_BITS
 from snnc.quantize.base import Calibration, Note, Quantized, QuantizeOptions, note, retime
-from snnc_spinnaker.paths import paths_into
+from snnc_spinnaker.paths import paths_into, weights_of
 from snnc_spinnaker.spinnaker2 import LIMITS, integer_weights, scale_of
 
 CONVENTIONS = Conventions(
@@ -69,7 +68,7 @@ def quantize(graph: Graph, _calibration: Calibration, options: QuantizeOptions) 
     scales: dict[str, FloatArray] = {}
     for node in graph.neurons:
         delayed = has_delay(graph, edges, node)
-        weights = list(_weights(graph, node))
+        weights = list(weights_of(graph, node.name))
         largest = max(float(np.abs(np.asarray(w.weight)).max(initial=0.0)) for w in weights)
         word = LIMITS["weight with delay" if delayed else "weight without delay"].value
         scale = scale_of(largest, delays=delayed) * min(word, (1 << (bits - 1)) - 1) / word
@@ -89,14 +88,6 @@ def quantize(graph: Graph, _calibration: Calibration, options: QuantizeOptions) 
 def has_delay(graph: Graph, edges: tuple[Edge, ...], node: Neuron) -> bool:
     """True if a path into the population takes more than the one step of every packet."""
     return any(path.delay > 1 for path in paths_into(replace(graph, edges=edges), node.name))
-
-
-def _weights(graph: Graph, node: Neuron) -> Iterator[Affine | Conv]:
-    names = dict.fromkeys(name for path in paths_into(graph, node.name) for name in path.weighted)
-    for name in names:
-        weighted = graph[name]
-        assert isinstance(weighted, (Affine, Conv))
-        yield weighted
 
 
 def _neuron(node: Neuron, unit: FloatArray) -> tuple[Neuron, list[Note]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from snnc import __version__, commands
-from snnc.cli_learn import learn_app
+from snnc.cli_learn import do, learn_app
 
 app = typer.Typer(
     name="snnc",
@@ -98,7 +97,7 @@ def compile_(
         overflow,
         commands.ConvertChoices(steps, v_init=v_init, input=source),
     )
-    _do(lambda screen: commands.compile_(screen, model, choices, output, json))
+    do(lambda screen: commands.compile_(screen, model, choices, output, json))
 
 
 @app.command()
@@ -118,7 +117,7 @@ def check(
     choices = commands.Choices(
         tuple(target or ()), config, data, allow=tuple(allow or ()), dt=dt, reset=reset, decay=decay, fires=fires
     )
-    _do(lambda screen: commands.check(screen, model, choices, json))
+    do(lambda screen: commands.check(screen, model, choices, json))
 
 
 @app.command()
@@ -137,7 +136,7 @@ def export(
 ) -> None:
     """Write the float network as a NIR file, and say what the file does not hold."""
     choices = commands.Choices(config=config, data=data, dt=dt, reset=reset, decay=decay, fires=fires)
-    _do(lambda screen: commands.export(screen, model, choices, commands.ExportChoices(nir, step, lossy), json))
+    do(lambda screen: commands.export(screen, model, choices, commands.ExportChoices(nir, step, lossy), json))
 
 
 @app.command()
@@ -165,7 +164,7 @@ def convert(
         steps, "balance" if balance else norm, percentile, per_channel, v_init, source, seed, keep
     )
     choices = commands.Choices(config=config, data=data, convert=chosen)
-    _do(lambda screen: commands.convert(screen, model, choices, commands.Written(output, samples), json))
+    do(lambda screen: commands.convert(screen, model, choices, commands.Written(output, samples), json))
 
 
 @app.command()
@@ -188,7 +187,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run a compiled folder in the engine, or on a back end."""
-    _do(
+    do(
         lambda screen: commands.run(
             screen,
             folder,
@@ -209,7 +208,7 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Compare two traces: first difference and counts per layer. Exit code 1 if they differ beyond the budget."""
-    _do(lambda screen: commands.compare_(screen, left, right, budget, spikes_only, json))
+    do(lambda screen: commands.compare_(screen, left, right, budget, spikes_only, json))
 
 
 @app.command()
@@ -227,13 +226,13 @@ def validate(
 ) -> None:
     """Climb the ladder of equivalence checks with data. Exit code 1 if a rung or the budget fails."""
     what = commands.ValidateChoices(data, samples, accuracy_points, spike_mismatch, junit, html, engine, threads)
-    _do(lambda screen: commands.validate(screen, folder, what, json))
+    do(lambda screen: commands.validate(screen, folder, what, json))
 
 
 @app.command()
 def inspect(folder: Folder, json: JsonOption = False) -> None:
     """Show what a compiled folder holds: layers, formats, resources, and what quantization changed."""
-    _do(lambda screen: commands.inspect(screen, folder, json))
+    do(lambda screen: commands.inspect(screen, folder, json))
 
 
 @targets_app.callback(invoke_without_command=True)
@@ -244,19 +243,19 @@ def targets(
 ) -> None:
     """List every target."""
     if context.invoked_subcommand is None:
-        _do(lambda screen: commands.targets(screen, json, markdown))
+        do(lambda screen: commands.targets(screen, json, markdown))
 
 
 @targets_app.command("show")
 def targets_show(name: Annotated[str, typer.Argument(help="target name")], json: JsonOption = False) -> None:
     """Show one target: formats, conventions, limits and rules."""
-    _do(lambda screen: commands.target(screen, name, json))
+    do(lambda screen: commands.target(screen, name, json))
 
 
 @app.command()
 def passes(json: JsonOption = False) -> None:
     """List passes in their default order with what each preserves."""
-    _do(lambda screen: commands.passes(screen, json))
+    do(lambda screen: commands.passes(screen, json))
 
 
 @app.command()
@@ -266,19 +265,13 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
 ) -> None:
     """Write a commented snnc.toml for this model."""
-    _do(lambda screen: commands.init(screen, model, output, force))
+    do(lambda screen: commands.init(screen, model, output, force))
 
 
 @app.command()
 def doctor(json: JsonOption = False) -> None:
     """Say what is installed, what works, and what to do about the rest."""
-    _do(lambda screen: commands.doctor(screen, json))
-
-
-def _do(verb: Callable[[commands.Screen], int]) -> None:
-    code = commands.perform(verb)
-    if code:
-        raise typer.Exit(code)
+    do(lambda screen: commands.doctor(screen, json))
 
 
 def main(arguments: list[str] | None = None) -> Any:

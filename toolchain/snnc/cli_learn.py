@@ -41,13 +41,13 @@ def explain(
 ) -> None:
     """Show a rule's equation, its STDP window and what each target makes of it."""
     what = commands.ExplainChoices(model, rule, tuple(param or ()), tuple(target or ()), config, data, plot)
-    _do(lambda screen: commands.explain(screen, what, json))
+    do(lambda screen: commands.explain(screen, what, json))
 
 
 @learn_app.command()
 def rules(json: JsonOption = False) -> None:
     """List the library of rules with their parameters."""
-    _do(lambda screen: commands.rules(screen, json))
+    do(lambda screen: commands.rules(screen, json))
 
 
 @learn_app.command()
@@ -74,7 +74,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Let a compiled folder learn from data and write the weights."""
-    _do(
+    do(
         lambda screen: commands.teach(
             screen,
             folder,
@@ -96,10 +96,11 @@ def apply(
     json: JsonOption = False,
 ) -> None:
     """Put trained weights back into a compiled folder: a new one, validated again."""
-    _do(lambda screen: commands.apply_weights(screen, folder, weights, output, data, json))
+    do(lambda screen: commands.apply_weights(screen, folder, weights, output, data, json))
 
 
-def _do(verb: Callable[[Screen], int]) -> None:
+def do(verb: Callable[[Screen], int]) -> None:
+    """Runs a verb; a SnncError becomes its message and exit code."""
     code = commands.perform(verb)
     if code:
         raise typer.Exit(code)

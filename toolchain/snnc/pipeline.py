@@ -9,6 +9,7 @@ from snnc.backend import Backend, Forecaster, Program, Registry
 from snnc.config import Config
 from snnc.errors import InputError, UnsupportedError, Violation, unknown
 from snnc.evidence import Rung
+from snnc.folder import GENERIC
 from snnc.ir import FloatArray, Graph
 from snnc.ladder import PassWitness
 from snnc.learnfolder import Taught, bound, demand_unchanged, quantized_for
@@ -20,8 +21,6 @@ from snnc.quantize.calibrate import calibrate, rates
 from snnc.sources import Source
 from snnc.target import Target, check
 from snnc.validation import Progress, quiet
-
-GENERIC = "generic"
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.backend import Program
-from snnc.errors import TraceError
 from snnc.ir import FixedGraph, Input
 from snnc.trace import Probes, Trace
 from snnc_spinnaker.binary.board import Board, BoolArray, Router
@@ -18,6 +17,7 @@ from snnc_spinnaker.binary.cpu import LIMIT
 from snnc_spinnaker.binary.mapping import mapped
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Source
+from snnc_spinnaker.record import demand_input
 
 Array = npt.NDArray[Any]
 STATES = ("v", "u_exc", "u_inh")
@@ -40,10 +40,8 @@ def run(program: Program, spikes: Array, probes: Probes, limit: int = LIMIT) -> 
         SnncError: the tools are missing or refuse the network, or a program trapped.
     """
     graph = program.graph
+    batch, steps = demand_input(graph, spikes)
     source = graph.inputs[0]
-    if spikes.ndim < 2 or spikes.shape[2:] != source.shape:
-        raise TraceError(f"input shape is {spikes.shape}, allowed is [B, T, *{source.shape}]")
-    batch, steps = spikes.shape[:2]
     machine = program.data if isinstance(program.data, Machine) else build(graph)
     # The chip records the membrane before the update: one step more shows it after the last.
     device_steps = steps + graph.depth + 1

@@ -15,11 +15,10 @@ from snnc.commands.screen import Screen, save
 from snnc.config import NAME, Config, load_config, template
 from snnc.errors import InputError, NotEquivalentError, Violation
 from snnc.evidence import Budget
-from snnc.folder import json_bytes, write_folder
+from snnc.folder import GENERIC, json_bytes, write_folder
 from snnc.ir import Graph
 from snnc.passes.base import run_passes
 from snnc.pipeline import (
-    GENERIC,
     Compilation,
     check_allowed,
     check_overflow,

@@ -7,6 +7,7 @@ from typing import Literal, cast, get_args
 from snnc.errors import InputError, unknown
 
 Engine = Literal["auto", "event", "dense"]
+ENGINES: tuple[str, ...] = get_args(Engine)
 REFERENCE = "reference"
 
 
@@ -16,7 +17,7 @@ def check_choice(word: str) -> None:
     Raises:
         InputError: names the nearest.
     """
-    known = (*get_args(Engine), REFERENCE)
+    known = (*ENGINES, REFERENCE)
     if word not in known:
         raise InputError(unknown("engine", word, known))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from snnc.engine import dense
 from snnc.engine import session as sessions
+from snnc.engine.choice import ENGINES, Engine
 from snnc.engine.given import check_forced, check_input
 from snnc.engine.plan import Plan
 from snnc.errors import ConfigError, UnsupportedError, unknown
@@ -19,8 +20,6 @@ from snnc.ir import FixedGraph
 from snnc.trace import Probes, Trace
 
 Numbers = npt.NDArray[Any]
-Engine = Literal["auto", "event", "dense"]
-ENGINES: tuple[str, ...] = get_args(Engine)
 _plans: weakref.WeakKeyDictionary[FixedGraph, Plan] = weakref.WeakKeyDictionary()
 
 
