@@ -67,6 +67,11 @@ class LavaLearner:
         self.samples = 0
 
     @property
+    def phases(self) -> tuple[str, ...]:
+        """Phases of all rules; Lava learns in the first."""
+        return tuple(dict.fromkeys(phase for one in self.plastic.values() for phase in one.rule.phases))
+
+    @property
     def weights(self) -> dict[str, FloatArray]:
         """Projection -> [post, pre], in the float network's unit."""
         return {name: np.asarray(raw * self.plastic[name].step, dtype=np.float64) for name, raw in self.raw.items()}

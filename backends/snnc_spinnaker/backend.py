@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from snnc.backend import Executor, Program
+from snnc.backend import Executor, MakeLearner, Program
 from snnc.errors import UnsupportedError
 from snnc.ir import FixedGraph, FloatArray, Graph
 from snnc.learning import LearningConfig
@@ -18,6 +18,7 @@ from snnc.trace import Probes, Trace
 from snnc_spinnaker import export as script
 from snnc_spinnaker import lower as spinnaker1
 from snnc_spinnaker import spinnaker2_lower as spinnaker2
+from snnc_spinnaker.learn_binary import binary_learner
 from snnc_spinnaker.learner import Learner, bound, learner
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Run
@@ -112,6 +113,7 @@ def run_binary(program: Program, spikes: Array, probes: Probes) -> Trace:
 
 
 executors: Mapping[str, Executor] = {"binary": run_binary}
+learners: Mapping[str, MakeLearner] = {"binary": binary_learner}
 
 
 __all__ = [
@@ -121,6 +123,7 @@ __all__ = [
     "export_learning",
     "forecast",
     "learner",
+    "learners",
     "lower",
     "name",
     "run",

@@ -153,6 +153,32 @@ class Teacher(Backend, Protocol):
         """
 
 
+MakeLearner = Callable[..., Learner]
+"""Makes a learner; arguments as of :meth:`Teacher.learner`."""
+
+
+@runtime_checkable
+class TeachingWitness(Teacher, Protocol):
+    """A back end on which networks also learn in other ways, by the same names as its other ways to run."""
+
+    learners: Mapping[str, MakeLearner]
+
+
+def make_learner(backend: Teacher, name: str = EMULATOR) -> MakeLearner:
+    """A back end's way to let networks learn: ``emulator`` is its ``learner``, others are its ``learners``.
+
+    Raises:
+        InputError: it has no executor of this name; names the nearest.
+    """
+    if name == EMULATOR:
+        return backend.learner
+    offered = backend.learners if isinstance(backend, TeachingWitness) else {}
+    if name not in offered:
+        what = f"executor of the back end {backend.name!r} that lets networks learn"
+        raise InputError(unknown(what, name, (EMULATOR, *offered)))
+    return offered[name]
+
+
 @runtime_checkable
 class Reference(Backend, Protocol):
     """The back end that is the definition: it also executes float graphs and forced layers."""

@@ -59,6 +59,9 @@ def run(
         str, typer.Option("--backend", help="reference, loihi (Lava itself), spinnaker, or float for the float network")
     ] = "reference",
     target: Annotated[str | None, typer.Option("--target", "-t", help="compiled target whose integers learn")] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="emulator, or another that the back end has (spinnaker: binary)")
+    ] = "emulator",
     epochs: Annotated[int, typer.Option("--epochs", help="passes over the data")] = 1,
     samples: Annotated[int | None, typer.Option("--samples", help="use only the first N samples")] = None,
     phase: Annotated[str | None, typer.Option("--phase", help="phase of the rules (default: their first)")] = None,
@@ -80,7 +83,7 @@ def run(
             folder,
             commands.LearnChoices(
                 data, output, backend, target, epochs, samples, phase, test, shuffle, seed, rounding, checkpoint,
-                every, resume,
+                every, resume, executor,
             ),
             json,
         )

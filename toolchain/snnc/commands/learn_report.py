@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.artifacts import Opened
+from snnc.backend import EMULATOR
 from snnc.commands.screen import Screen
 from snnc.ir import FloatArray, IntArray
 from snnc.learning.host import labelled
@@ -128,7 +129,8 @@ def show(screen: Screen, result: Mapping[str, Any]) -> None:
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{result['samples']} samples learned on {result['backend']}, target {result['target']}"
+    how = "" if result["executor"] == EMULATOR else f" ({result['executor']})"
+    yield f"{result['samples']} samples learned on {result['backend']}{how}, target {result['target']}"
     if result["accuracy"] is not None:
         how = "by the first spike" if result["assignment"] is None else "after label assignment"
         yield f"accuracy {how}: {percent(result['accuracy'])}"

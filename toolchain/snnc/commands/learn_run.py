@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.artifacts import Opened, open_folder
-from snnc.backend import Backend, Registry, Teacher, discover
+from snnc.backend import EMULATOR, Backend, Registry, Teacher, discover, make_learner
 from snnc.commands.learn_report import show, summary
 from snnc.commands.learn_state import Position, read_checkpoint, write_checkpoint, write_weights
 from snnc.commands.screen import Screen
@@ -46,6 +46,7 @@ class LearnChoices:
         checkpoint: file to go on from; None writes none.
         every: samples between two checkpoints.
         resume: go on from the checkpoint if it is there.
+        executor: the back end's way to run it.
     """
 
     data: Path
@@ -62,6 +63,7 @@ class LearnChoices:
     checkpoint: Path | None = None
     every: int = 100
     resume: bool = False
+    executor: str = EMULATOR
 
     def __post_init__(self) -> None:
         for key in ("epochs", "every"):
@@ -71,6 +73,10 @@ class LearnChoices:
             raise InputError(unknown("rounding", str(self.rounding), ("stochastic", "nearest", "floor")))
         if self.resume and self.checkpoint is None:
             raise InputError("--resume needs --checkpoint FILE: that is what it goes on from")
+        if self.executor != EMULATOR and self.backend == FLOAT:
+            raise InputError(
+                f"--executor {self.executor} belongs to a back end; --backend {FLOAT} runs the float network"
+            )
 
 
 def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> int:
@@ -89,7 +95,7 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
     identity = {
         "folder": sha256(json_bytes(dict(opened.folder.manifest))), "backend": what.backend, "target": target,
         "data": digest(samples), "phase": what.phase, "shuffle": what.shuffle, "seed": what.seed,
-        "rounding": what.rounding,
+        "rounding": what.rounding, "executor": what.executor,
     }  # fmt: skip
     with screen.progress() as progress:
         taught(learner, samples, what, identity, progress)
@@ -153,8 +159,8 @@ def maker(opened: Opened, learning: Learned, what: LearnChoices, target: str) ->
     options = {key: value for key, value in given.items() if value is not None}
     if options and chosen.name not in ("reference", "loihi"):
         raise InputError(f"--{next(iter(options))} is for Loihi's stochastic rounding; {what.backend} has none")
-    teacher: Teacher = chosen
-    return lambda: teacher.learner(graph, fixed, scales, learning, **options)
+    make = make_learner(chosen, what.executor)
+    return lambda: make(graph, fixed, scales, learning, **options)
 
 
 def taught(
@@ -164,8 +170,7 @@ def taught(
     """All epochs, with checkpoints; goes on where an earlier run was killed."""
     start, total = Position(), len(samples.spikes)
     if isinstance(learner, Course):
-        if what.checkpoint is not None:
-            raise UnsupportedError(f"{what.backend} learns in one run, without checkpoints; use --backend reference")
+        _check_course(learner, what)
         orders = [order_of(total, what.shuffle, epoch) for epoch in range(what.epochs)]
         progress(f"learn on {what.backend}", 0, 1)
         learner.course(samples.spikes[np.concatenate(orders)])
@@ -188,6 +193,20 @@ def taught(
         progress(task, total, total)
         if what.checkpoint is not None:
             write_checkpoint(what.checkpoint, learner, identity, Position(epoch + 1, 0))
+
+
+def _check_course(learner: Course, what: LearnChoices) -> None:
+    """One run by what the chip is loaded with: no checkpoints, and the first phase of the rules."""
+    other = what.executor != EMULATOR
+    name = f"--backend {what.backend}" + (f" --executor {what.executor}" if other else "")
+    fix = f"use --executor {EMULATOR}" if other else "use --backend reference"
+    if what.checkpoint is not None:
+        raise UnsupportedError(f"{name} learns in one run, without checkpoints; {fix}")
+    if what.phase is not None and what.phase not in learner.phases:
+        raise InputError(unknown("phase of the rules", what.phase, learner.phases))
+    if what.phase not in (None, learner.phases[0]):
+        first = learner.phases[0]
+        raise UnsupportedError(f"{name} learns in the first phase of the rules, {first!r}, not {what.phase!r}; {fix}")
 
 
 def order_of(total: int, shuffle: int | None, epoch: int) -> npt.NDArray[np.int64]:

@@ -22,7 +22,7 @@ OWN = "run"
 WORDS = {
     "folder": "another compiled folder", "backend": "another back end", "target": "another target",
     "data": "other data", "phase": "another phase", "shuffle": "another order of the samples", "seed": "another seed",
-    "rounding": "another rounding",
+    "rounding": "another rounding", "executor": "another executor",
 }  # fmt: skip
 
 

@@ -58,6 +58,10 @@ class Learner(Protocol):
 class Course(Protocol):
     """A learner that takes all samples in one run."""
 
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Phases of all rules; it learns in the first."""
+
     def course(self, spikes: npt.NDArray[Any]) -> Trace:
         """Learns from samples [B, T, *shape], one after the other, from the start."""
 
