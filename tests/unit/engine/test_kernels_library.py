@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from kernel_brute import LOIHI, neurons, plan, source
-from snnc.engine import library, native, selftest
-from snnc.engine.pack import Pack
+from snnc.engine import files, library, native, selftest
 from snnc.engine.plan import Dense, Plan, Way
 from snnc.errors import ConfigError, UnsupportedError
 
@@ -120,13 +119,9 @@ def test_an_unknown_variant_names_those_that_there_are(kernels: library.Kernels)
         kernels.number("avx3")
 
 
-def test_a_pack_is_arrays_and_runs_after_storing(tmp_path: Path) -> None:
-    """A stored pack gives the same result, and no weight is packed again."""
+def test_a_plan_runs_alike_after_storing() -> None:
     p = small()
-    prepared = native.prepare(p)
-    np.savez(tmp_path / "pack.npz", **prepared.pack.arrays)
-    with np.load(tmp_path / "pack.npz", allow_pickle=False) as stored:
-        again = native.Prepared(p, Pack({name: stored[name] for name in stored.files}))
+    prepared, again = native.prepare(p), native.prepare(files.read(files.write(p)))
     sent = np.ones((2, 40, 9), np.int8)
     runs = [native.execute(one, {0: sent}, 40, native.Wishes((1,), (1,))) for one in (prepared, again)]
     assert np.array_equal(runs[0].states[1, "v"], runs[1].states[1, "v"])

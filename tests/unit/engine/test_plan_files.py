@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 
 from snnc.engine import dense, files
-from snnc.engine.plan import Plan
+from snnc.engine.operators import smallest
+from snnc.engine.pack import pack
+from snnc.engine.plan import Bound, Dense, Group, Plan, Way
 from snnc.engine.planner import plan
+from snnc.engine.tiled import Tiled
 from snnc.errors import IntegrityError
 from snnc.trace import Probes
 from snnc_reference.execute import execute
@@ -29,6 +32,8 @@ def same(a: Any, b: Any) -> bool:
     """True if two values of a plan are equal, arrays with their types."""
     if isinstance(a, np.ndarray):
         return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b)
+    if isinstance(a, Dense):
+        return isinstance(b, Dense) and a.shape == b.shape and same(a.weight, b.weight)
     if is_dataclass(a) and not isinstance(a, type):
         return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
     if isinstance(a, tuple):
@@ -63,12 +68,60 @@ def test_what_was_read_runs() -> None:
         assert all(np.array_equal(found.states[key], want.states[key]) for key in want.states)
 
 
-def test_arrays_beside_the_plan_come_back() -> None:
-    made, more = plan(CASES[0].graph), {"1": np.arange(5, dtype=np.int16), "ways": np.zeros((2, 3), dtype=np.int64)}
-    found, packed = files.read_packed(files.write(made, more))
-    assert same(made, found)
-    assert same(more, packed)
-    assert files.read_packed(files.write(made))[1] == {}
+def ways(made: Plan) -> list[Way]:
+    return [way for p in made.populations for way in p.ways]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 3), (17, 5), (33, 7), (64, 2), (100, 9), (130, 4), (600, 5), (2000, 3)])
+@pytest.mark.parametrize("span", [(-128, 127), (-3, 250), (0, 255), (-32768, 32767), (-70, 65000), (-9, -1)])
+def test_weights_lie_in_the_file_as_the_kernels_read_them(shape: tuple[int, int], span: tuple[int, int]) -> None:
+    rng = np.random.default_rng(shape[0])
+    matrix = rng.integers(span[0], span[1] + 1, shape)
+    matrix.flat[: 2 if matrix.size > 1 else 0] = span[: matrix.size]
+    made = operator_plan(smallest(matrix))
+    stored = files.read(files.write(made))
+    (way,) = ways(stored)
+    assert isinstance(way.operator, Tiled)
+    assert "weight" not in vars(way.operator)
+    first, second = pack(made).arrays, pack(stored).arrays
+    assert set(first) == set(second)
+    assert all(np.array_equal(first[key], second[key]) and first[key].dtype == second[key].dtype for key in first)
+    assert "weight" not in vars(way.operator)
+    assert same(way.operator.weight, made.populations[1].ways[0].operator.weight)
+
+
+def operator_plan(weight: np.ndarray) -> Plan:  # type: ignore[type-arg]
+    """An input and neurons behind these weights."""
+    case = next(c for c in CASES if any(isinstance(w.operator, Dense) for w in ways(plan(c.graph))))
+    whole = plan(case.graph)
+    source, target = whole.populations[0], next(p for p in whole.populations if p.kind == "neuron")
+    params = {key: value if value.ndim == 0 else value[:1].reshape(()) for key, value in target.params.items()}
+    peak = int(np.abs(weight.astype(np.int64)).sum(axis=1).max())
+    source = replace(source, shape=(weight.shape[1],), order=None)
+    target = replace(
+        target, shape=(weight.shape[0],), order=None, params=params, ways=(Way(0, 0, 0, Dense(weight)),), chains=(),
+        bounds=(Bound(-peak, peak, peak),),
+    )  # fmt: skip
+    return replace(whole, populations=(source, target), groups=(Group((0,), False), Group((1,), False)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"low": 1}, {"high": -1}, {"high": 400}, {"bits": 16}, {"bits": 4}, {"tile": 17}, {"tile": 0}, {"tile": 64},
+        {"neurons": 99}, {"neurons": -1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_tiles_that_kernels_would_follow_blindly_are_refused(wrong: dict[str, int]) -> None:
+    made = operator_plan(np.arange(-50, 50, dtype=np.int8).reshape(20, 5))
+    with np.load(io.BytesIO(files.write(made)), allow_pickle=False) as data:
+        arrays = {key: data[key] for key in data.files}
+    head = json.loads(arrays["head"].tobytes())
+    assert files.read(packed(head, arrays)).populations
+    first_way(head).update(wrong)
+    with pytest.raises(IntegrityError):
+        files.read(packed(head, arrays))
 
 
 def test_another_graph_is_refused() -> None:

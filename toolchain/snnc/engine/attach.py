@@ -92,9 +92,9 @@ class Buffers:
 class Prepared:
     """A plan with its pack in memory; remembers scratch memory between runs."""
 
-    def __init__(self, plan: Plan, packed: Pack | None = None) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.pack = pack(plan) if packed is None else packed
+        self.pack = pack(plan)
         self.attached = Attached(self.pack)
         self.consumers: dict[int, set[int]] = {k: set() for k in range(len(plan.populations))}
         for index, population in enumerate(plan.populations):

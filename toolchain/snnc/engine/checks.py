@@ -9,6 +9,7 @@ import numpy as np
 from snnc.engine.chains import sources
 from snnc.engine.params import SINGLES
 from snnc.engine.plan import Convolution, Dense, Population, Sparse
+from snnc.engine.tiled import Tiled
 from snnc.errors import IntegrityError
 from snnc.ir.conventions import Membrane
 
@@ -65,7 +66,7 @@ def check_ways(populations: Sequence[Population]) -> None:
 
 def _fits(operator: Dense | Convolution | Sparse, source: int, target: int) -> bool:
     if isinstance(operator, Dense):
-        return operator.weight.shape == (target, source)
+        return operator.shape == (target, source) and (not isinstance(operator, Tiled) or operator.whole)
     if isinstance(operator, Sparse):
         return _sparse(operator, source, target)
     return _convolution(operator, source, target)

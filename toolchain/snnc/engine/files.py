@@ -28,6 +28,7 @@ from snnc.engine.plan import (
     Sparse,
     Way,
 )
+from snnc.engine.tiled import Tiled, tiled
 from snnc.errors import IntegrityError, SnncError
 from snnc.ir import Conventions
 from snnc.ir.restore import rebuild_node
@@ -35,21 +36,20 @@ from snnc.ir.serial import describe_node
 from snnc.trace import DAMAGE, MAX_BYTES
 
 Array = npt.NDArray[Any]
-VERSION = 1
-OPERATORS: dict[str, type[Any]] = {"dense": Dense, "convolution": Convolution, "sparse": Sparse}
-ARRAYS = {"dense": ("weight",), "convolution": ("weight", "place"), "sparse": ("start", "index", "value")}
+VERSION = 2
+OPERATORS: dict[str, type[Any]] = {"dense": Dense, "tiled": Tiled, "convolution": Convolution, "sparse": Sparse}
+ARRAYS = {
+    "dense": ("weight",), "tiled": ("data",), "convolution": ("weight", "place"), "sparse": ("start", "index", "value"),
+}  # fmt: skip
+TILE = ("neurons", "bits", "tile", "low", "high")
 NUMBERS = ("given", "made", "stride", "padding", "dilation")
 WRONG = (*DAMAGE, KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError, RecursionError, SnncError)
 
 
-def write(plan: Plan, packed: Mapping[str, Array] | None = None) -> bytes:
-    """The plan as the content of a file.
-
-    Args:
-        plan: what is stored.
-        packed: arrays that executing it needs, by name (:class:`snnc.engine.pack.Pack`), stored beside it.
-    """
-    arrays: dict[str, Array] = {f"pack/{key}": value for key, value in (packed or {}).items()}
+def write(plan: Plan) -> bytes:
+    """The plan as the content of a file; dense weights lie in it as the kernels read them."""
+    plan = tiled(plan)
+    arrays: dict[str, Array] = {}
     head = {
         "version": VERSION, "target": plan.target, "conventions": asdict(plan.conventions), "digest": plan.digest,
         "depth": plan.depth, "populations": [_write(i, p, arrays) for i, p in enumerate(plan.populations)],
@@ -72,23 +72,13 @@ def read(content: bytes, digest: str | None = None) -> Plan:
     Raises:
         IntegrityError: the file is damaged, is no plan, or is the plan of another graph.
     """
-    return read_packed(content, digest)[0]
-
-
-def read_packed(content: bytes, digest: str | None = None) -> tuple[Plan, dict[str, Array]]:
-    """The plan in a file, and the arrays that were stored beside it: by name, unchecked; empty if there are none.
-
-    Raises:
-        IntegrityError: as :func:`read` does.
-    """
     try:
-        arrays = _unpacked(content)
-        found = _read(arrays)
+        found = _read(_unpacked(content))
     except WRONG as error:
         raise IntegrityError(f"the plan is damaged: {type(error).__name__}: {error}") from error
     if digest is not None and found.digest != digest:
         raise IntegrityError(f"the plan is of the graph {found.digest[:12]}, the folder's is {digest[:12]}")
-    return found, {key.removeprefix("pack/"): value for key, value in arrays.items() if key.startswith("pack/")}
+    return found
 
 
 def _write(number: int, p: Population, arrays: dict[str, Array]) -> dict[str, Any]:
@@ -109,11 +99,13 @@ def _write(number: int, p: Population, arrays: dict[str, Array]) -> dict[str, An
 
 
 def _write_way(way: Way, prefix: str, arrays: dict[str, Array]) -> dict[str, Any]:
-    kind = next(name for name, cls in OPERATORS.items() if isinstance(way.operator, cls))
+    kind = next(name for name, cls in OPERATORS.items() if type(way.operator) is cls)
     entry: dict[str, Any] = {"source": way.source, "delay": way.delay, "receptor": way.receptor, "kind": kind}
     for key in ARRAYS[kind]:
         arrays[f"{prefix}/{key}"] = getattr(way.operator, key)
         entry[key] = f"{prefix}/{key}"
+    if isinstance(way.operator, Tiled):
+        entry |= {key: getattr(way.operator, key) for key in TILE}
     if isinstance(way.operator, Convolution):
         entry |= {key: getattr(way.operator, key) for key in (*NUMBERS, "groups")}
     return entry
@@ -180,7 +172,9 @@ def _way(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Way:
     if any(part.dtype.kind != "i" for part in parts):
         raise IntegrityError(f"weights of {[str(part.dtype) for part in parts]}, allowed are signed integers")
     more: dict[str, Any] = {}
-    if kind == "convolution":
+    if kind == "tiled":
+        more = {key: int(entry[key]) for key in TILE}
+    elif kind == "convolution":
         more = {key: tuple(map(int, entry[key])) for key in NUMBERS} | {"groups": int(entry["groups"])}
     return Way(*_ends(entry), OPERATORS[kind](*parts, **more))
 

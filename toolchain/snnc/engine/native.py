@@ -15,7 +15,6 @@ import numpy.typing as npt
 from snnc.engine import library
 from snnc.engine.attach import Prepared
 from snnc.engine.calls import Call, Extra, Part, Result, Wishes, executable
-from snnc.engine.pack import Pack
 from snnc.engine.plan import Plan, Population
 from snnc.errors import UnsupportedError
 
@@ -27,15 +26,15 @@ PIECES = 2
 KEPT = "_prepared"
 
 
-def prepare(plan: Plan, packed: Pack | None = None) -> Prepared:
-    """The plan made ready, once; a pack that was stored with it spares the work.
+def prepare(plan: Plan) -> Prepared:
+    """The plan made ready, once.
 
     Raises:
         UnsupportedError: the kernels cannot hold it.
     """
     found = vars(plan).get(KEPT)
     if not isinstance(found, Prepared):
-        found = Prepared(plan, packed)
+        found = Prepared(plan)
         object.__setattr__(plan, KEPT, found)  # lives as long as the plan, which it refers to
     return found
 

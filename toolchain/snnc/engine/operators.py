@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from snnc.engine import tables
-from snnc.engine.plan import Convolution, Dense, Sparse, Way
+from snnc.engine.plan import Convolution, Dense, Sparse, Way, narrowest
 from snnc.engine.tables import Table
 from snnc.engine.terms import Term, Weighted
 from snnc.ir import Affine, Conv, IntArray
@@ -103,11 +103,7 @@ def narrow(way: Way) -> bool:
 def smallest(values: IntArray) -> IntArray:
     """The same integers in the smallest signed dtype that holds them."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    for dtype in (np.int8, np.int16, np.int32):
-        limits = np.iinfo(dtype)
-        if limits.min <= low and high <= limits.max:
-            return np.ascontiguousarray(values, dtype=dtype)
-    return np.ascontiguousarray(values, dtype=np.int64)
+    return np.ascontiguousarray(values, dtype=narrowest(low, high))
 
 
 def inverse(order: IntArray | None, size: int) -> IntArray:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from snnc.engine import packed_tables as tables
 from snnc.engine import packed_weights as weights
+from snnc.engine import tiled
 from snnc.engine.layout import (
     CLOSED,
     CONSTANT,
-    DENSE8,
     DENSE16,
     DENSE32,
     EULER,
@@ -106,14 +106,12 @@ class Packer:
         if kind in (GIVEN, CONSTANT):
             return found
         found |= {"receptors": 2 if kind == CLOSED else 1, "ways": len(p.ways), "shift": p.shift}
-        kinds = [self.kind_of(way) for way in p.ways]
+        kinds = [tiled.kind_of(self.plan, way) for way in p.ways]
         numbers = any(self.plan.populations[way.source].numbers for way in p.ways)
         found["acc"] = 64 if numbers else _accumulator(p, kinds)
-        sources = max((self.plan.populations[way.source].size for way in p.ways), default=1)
-        dense = [kind for kind in kinds if kind in (DENSE8, DENSE16)]
-        if dense:
-            found["tile"] = weights.tile_width(p.size, sources * (2 if DENSE16 in dense else 1))
-            found["tiles"] = -(-p.size // found["tile"])
+        dense = [kind for kind in kinds if kind in tiled.BITS]
+        if tile := tiled.tile_of(self.plan, p, kinds):
+            found |= {"tile": tile, "tiles": -(-p.size // tile)}
         found["tiled"] = int(
             index not in self.looped and len(dense) + kinds.count(VECTOR) == len(kinds) and bool(dense)
         )
@@ -121,22 +119,13 @@ class Packer:
             self.ways.append(_row(WAY, self.way(way, chosen, p, found)))
         return found | (self.closed(p) if kind == CLOSED else self.euler(p, found["acc"]))
 
-    def kind_of(self, way: Way) -> int:
-        """How the weights of a way are kept; -1 for what is not dense."""
-        source, op = self.plan.populations[way.source], way.operator
-        if source.kind == "constant":
-            return VECTOR
-        if not isinstance(op, Dense):
-            return -1
-        return DENSE32 if source.numbers else weights.dense_kind(op.weight)
-
     def way(self, way: Way, kind: int, p: Population, found: dict[str, int]) -> dict[str, int]:
         """Fields of one way."""
         source, op = self.plan.populations[way.source], way.operator
         if kind == VECTOR:
             scalars, arrays = weights.vector(op, p.size)
         elif isinstance(op, Dense):
-            scalars, arrays = weights.dense(op, kind, found.get("tile", 0))
+            scalars, arrays = dense(op, kind, found.get("tile", 0))
         elif isinstance(op, Convolution) and not source.numbers and (bits := _frame_bits(op, p)):
             found16 = tables.table(op, weights.fan_out(op)) if bits == found["acc"] == 16 else None
             scalars, arrays = found16 or weights.conv(op, bits)
@@ -206,6 +195,19 @@ class Packer:
             for key, value in named.items()
         }
         return found | {"bias32": self.keep(_filled(p.params["bias"], p.size, np.int32)), "each": int(each)}
+
+
+def dense(op: Dense, kind: int, tile: int) -> weights.Packed:
+    """A dense operator for the kernels; what was stored is taken as it is."""
+    if kind not in tiled.BITS:
+        return weights.wide(op)
+    bits, span = tiled.BITS[kind], tiled.span(op)
+    if isinstance(op, tiled.Tiled) and (op.bits, op.tile) == (bits, tile):
+        data: Array = op.data
+    else:
+        data = weights.rows_of(op.weight, bits, tile)
+    scalars = {"kind": kind, "offset": weights.offset_of(*span, bits), "limit": weights.limit_of(*span, bits)}
+    return scalars, {"data": data}
 
 
 def _row(fields: tuple[str, ...], values: Mapping[str, int]) -> list[int]:

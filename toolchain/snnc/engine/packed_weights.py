@@ -38,29 +38,44 @@ def span(weight: Array) -> tuple[int, int]:
     return (min(0, int(weight.min())), max(0, int(weight.max()))) if weight.size else (0, 0)
 
 
-def dense_kind(weight: Array) -> int:
-    """Narrowest packing that holds the weights."""
-    low, high = span(weight)
+def dense_kind(low: int, high: int) -> int:
+    """Narrowest packing that holds weights of a span."""
     if high - low <= 255:
         return DENSE8
     return DENSE16 if high - low <= 65535 else DENSE32
 
 
-def dense(op: Dense, kind: int, tile: int) -> Packed:
-    """Rows of a dense operator; see ``kernels/rows.h`` for the blocks."""
-    low, high = span(op.weight)
-    if kind == DENSE32:
-        return {"kind": kind}, {"data": np.ascontiguousarray(_int32(op.weight).T)}
-    bits = 8 if kind == DENSE8 else 16
+def offset_of(low: int, high: int, bits: int) -> int:
+    """What is taken from weights of a span so that ``bits`` hold them."""
     half = 1 << (bits - 1)
-    offset = 0 if -half <= low and high < half else low + half
-    tiles = -(-op.weight.shape[0] // tile)
-    rows = np.zeros((tiles * tile, op.weight.shape[1]), dtype=np.int32)
-    rows[: op.weight.shape[0]] = op.weight.astype(np.int32) - offset
-    rows = rows.reshape(tiles, tile, -1).transpose(0, 2, 1)
-    data = _interleaved(rows, bits)
-    limit = (INT16 if kind == DENSE8 else INT32) // max(1, -low, high)
-    return {"kind": kind, "offset": offset, "limit": limit}, {"data": data}
+    return 0 if -half <= low and high < half else low + half
+
+
+def wide(op: Dense) -> Packed:
+    """Plain rows of 32 bits."""
+    return {"kind": DENSE32}, {"data": np.ascontiguousarray(_int32(op.weight).T)}
+
+
+def rows_of(weight: Array, bits: int, tile: int) -> Array:
+    """Rows of a dense operator in tiles, [tiles, sources, tile / 2]; see ``kernels/rows.h`` for the blocks."""
+    tiles = -(-weight.shape[0] // tile)
+    rows = np.zeros((tiles * tile, weight.shape[1]), dtype=np.int32)
+    rows[: weight.shape[0]] = weight.astype(np.int32) - offset_of(*span(weight), bits)
+    return _interleaved(rows.reshape(tiles, tile, -1).transpose(0, 2, 1), bits)
+
+
+def taken_apart(data: Array, bits: int) -> Array:
+    """The numbers [tiles, sources, tile] that :func:`rows_of` interleaved."""
+    cuts = [cut // 2 for cut in _blocks(2 * data.shape[-1], 64 if bits == 8 else 32)]
+    found = []
+    for part in np.split(data.astype(np.int32), cuts, axis=-1):
+        found += [(part & ((1 << bits) - 1)) - (1 << (bits - 1)), part >> bits]
+    return np.concatenate(found, axis=-1)
+
+
+def limit_of(low: int, high: int, bits: int) -> int:
+    """Weights of a span that may be summed before a sum could leave a lane."""
+    return (INT16 if bits == 8 else INT32) // max(1, -low, high)
 
 
 def _blocks(width: int, block: int) -> list[int]:
@@ -156,7 +171,7 @@ def conv(op: Convolution, bits: int) -> Packed:
     """
     outs, many = op.weight.shape[0], _gathered(op)
     low, high = span(op.weight)
-    offset = 0 if low >= -128 and high < 128 else low + 128
+    offset = offset_of(low, high, 8)
     kernel = _filled(op.weight, op.dilation)
     padded = -(-outs // 16) * 16 if many else -(-outs // 8) * 8
     margin = tuple(-(-k // s) - 1 for k, s in zip(kernel.shape[2:], op.stride, strict=True))
@@ -170,7 +185,7 @@ def conv(op: Convolution, bits: int) -> Packed:
     table = np.zeros((op.place.size, 6), dtype=np.int32)
     table[op.place >= 0] = taps.reshape(-1, 6)[op.place[op.place >= 0]]
     scalars = {
-        "kind": CONV8 if many else CONV16, "offset": offset, "limit": INT16 // max(1, -low, high),
+        "kind": CONV8 if many else CONV16, "offset": offset, "limit": limit_of(low, high, 8),
         "channels": op.given[0], "bits": bits, "chunk": chunk, "frame": size[0] * size[1] * padded + 64,
         "made_h": op.made[1], "made_w": op.made[2], "made_c": outs, "padded_c": padded, "stride": size[1] * padded,
         "origin": (margin[0] * size[1] + margin[1]) * padded,

@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from snnc.ir import Conventions, IntArray, Node
 
 Kind = Literal["input", "constant", "neuron", "atrlif", "sigma", "delta", "sigmadelta", "relay"]
 Option = str | int | bool
+
+
+def narrowest(low: int, high: int) -> type[np.signedinteger[Any]]:
+    """The smallest signed integer type that holds both."""
+    fits = (t for t in (np.int8, np.int16, np.int32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
+    return next(fits, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +35,11 @@ class Dense:
     """
 
     weight: IntArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the weights."""
+        return self.weight.shape
 
 
 @dataclass(frozen=True, eq=False)
