@@ -1,7 +1,7 @@
 """Learning synapses in integers as an executor of whole networks needs them: phases, ways to round, state to keep.
 
 What they compute is :class:`snnc_reference.learning.IntegerLearning`; the learning phase only leaves out synapses that
-no event of the epoch reaches, which changes nothing.
+no event of the epoch reaches, which changes nothing as long as the accumulator holds them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from snnc_reference.learning_rounding import accumulated, history, rounded
 State = dict[str, npt.NDArray[Any]]
 FIXED_DICE: dict[Rounding, float] = {"nearest": float(np.nextafter(0.5, 0.0)), "floor": 1.0}
 """Numbers that make of ``floor(z) + (dice < frac(z))`` rounding to nearest (halves up) and floor."""
+LEAST_TAG = -256
 KEPT = ("weights", "tag_1", "tag_2", "x", "y", "last_pre", "last_post")
 
 
@@ -65,7 +66,9 @@ class ChipLearning(IntegerLearning):
 
     def _learn(self) -> None:
         rule, steps = self.rule, self.rule.t_epoch
-        if rule.dd or (rule.period is not None and counts(self.steps, steps, rule.period)):
+        # The accumulator does not hold a tag of -257, so that even a phase without events changes it.
+        outside = bool(rule.dt) and bool((self.tag_1 < LEAST_TAG).any())
+        if outside or rule.dd or (rule.period is not None and counts(self.steps, steps, rule.period)):
             super()._learn()
             return
         dice = float(self._weight_dice.random())
@@ -88,7 +91,7 @@ class ChipLearning(IntegerLearning):
             return
         part = np.ix_(rows, columns)
         weights, tags = self.weights[part], self.tag_1[part]
-        synaptic: dict[str, Any] = {"w": weights, "t": tags, "d": np.zeros_like(weights)}
+        synaptic: dict[str, Any] = {"w": weights, "t": tags, "d": self.tag_2[part]}
         epoch = Epoch(self._last_pre[columns], self._last_post[rows], x[:, :, columns], y[:, :, rows], 0, synaptic)
         low, high = self.rule.bounds
         if self.rule.dw:
