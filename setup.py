@@ -23,6 +23,7 @@ X86 = {
     "avx2": ["-march=x86-64-v3"],
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
+THREADS = [] if sys.platform == "win32" else ["-pthread"]
 PLAIN: dict[str, list[str]] = {"plain": []}
 
 
@@ -57,7 +58,7 @@ class BuildKernels(build_ext):
             built.append((f"SNNC_{name.upper()}", None))
         objects += self._compile("dispatch.c", "dispatch", flags, built)
         self.compiler.link_shared_object(
-            objects, self.get_ext_fullpath(ext.name), extra_postargs=SANITIZERS if self.sanitize else []
+            objects, self.get_ext_fullpath(ext.name), extra_postargs=THREADS + (SANITIZERS if self.sanitize else [])
         )
 
     def _compile(self, source: str, name: str, flags: list[str], macros: list[tuple[str, str | None]]) -> list[str]:

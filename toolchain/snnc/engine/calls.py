@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.engine import library
-from snnc.engine.attach import Prepared
+from snnc.engine.attach import ALIGNMENT, Prepared
 from snnc.engine.layout import CALL, HIGHEST, LEFT_WIDTH, LOWEST, NOT_SPIKES, PORT
 from snnc.engine.plan import Population
 from snnc.errors import FormatError, TraceError
@@ -201,8 +201,8 @@ class Call:
             self._put(k, f"state{number}", _address(room))
         self._put(k, "state_bits", 32 if narrow else 64)
 
-    def part(self, found: library.Kernels, number: int, low: int, high: int) -> Part:
-        """Arguments of one thread: samples low to high, in chunks whose scratch memory is bounded."""
+    def part(self, found: library.Kernels, number: int) -> Part:
+        """Arguments of one thread: all samples, in chunks whose scratch memory is bounded."""
         ports, ranges, counts = self.ports, None, None
         if self.wishes.ranges:
             ports = ports[:]
@@ -213,7 +213,7 @@ class Call:
             counts = np.zeros((len(self.prepared.attached.ways), 2), dtype=np.int64)
         fields = self.prepared.attached.fields | {
             "ports": ports.buffer_info()[0], "group": self.groups.start, "group_end": self.groups.stop,
-            "begin": low, "end": high, "steps": self.steps, "chunk": min(self.prepared.base, max(1, high - low)),
+            "end": self.batch, "steps": self.steps, "chunk": min(self.prepared.base, max(1, self.batch)),
             "counts": 0 if counts is None else _address(counts),
         }  # fmt: skip
         call = array("q", [fields.get(name, 0) for name in CALL])
@@ -223,16 +223,31 @@ class Call:
             size = found.scratch(number, call.buffer_info()[0])
         return Part(call, ports, size, ranges, counts)
 
-    def go(self, found: library.Kernels, number: int, part: Part) -> int:
-        """Executes one thread's part."""
-        part.call[SCRATCH] = self.prepared.scratch(part.size)
-        return found.run(number, part.call.buffer_info()[0])
+    def go(self, found: library.Kernels, number: int, parts: list[Part], grain: int) -> int:
+        """Executes the parts of threads side by side; how they ended.
 
-    def check(self, ends: list[int]) -> None:
-        """Turns how the parts ended into an error."""
-        if any(end & NOT_SPIKES for end in ends):
+        Args:
+            found: kernels.
+            number: of the build.
+            parts: one for each thread, of the same samples, which they share out among them.
+            grain: samples that a thread takes at least.
+        """
+        size = max(part.size for part in parts) + ALIGNMENT
+        size -= size % ALIGNMENT
+        start = self.prepared.scratch(size * len(parts))
+        calls: array[int] = array("q")
+        for place, part in enumerate(parts):
+            calls += part.call
+            calls[place * len(CALL) + SCRATCH] = start + place * size
+        if len(parts) == 1:
+            return found.run(number, calls.buffer_info()[0])
+        return found.share(number, calls.buffer_info()[0], len(parts), grain)
+
+    def check(self, end: int) -> None:
+        """Turns how a run ended into an error."""
+        if end & NOT_SPIKES:
             raise TraceError("a spike is none of -1, 0 and 1")
-        if any(end & LEFT_WIDTH for end in ends):
+        if end & LEFT_WIDTH:
             raise FormatError(f"a state left {self.plan.conventions.state_bits} bits")
 
     def result(self, parts: list[Part]) -> Result:

@@ -54,6 +54,20 @@ class Kernels:
         """Executes a call: a table of :data:`~snnc.engine.layout.CALL`; returns how it ended."""
         return int(self.module.snnc_run(variant, call))
 
+    def share(self, variant: int, calls: Any, threads: int, grain: int) -> int:
+        """Executes calls that lie one behind the other and differ in their memory only, one for each thread.
+
+        Args:
+            variant: number of a build.
+            calls: address of the first one; its samples are shared out among the threads.
+            threads: number of calls.
+            grain: samples that a thread takes at least.
+
+        Returns:
+            How the pieces ended, together.
+        """
+        return int(self.module.snnc_share(variant, calls, threads, grain))
+
     def scratch(self, variant: int, call: Any) -> int:
         """Bytes of scratch memory that a call needs."""
         return int(self.module.snnc_scratch(variant, call))
@@ -106,12 +120,13 @@ def _installed() -> Path | None:
 
 def _declare(module: Any) -> None:
     module.snnc_name.restype = ctypes.c_char_p
-    for name in ("snnc_variants", "snnc_supported", "snnc_fields", "snnc_run", "snnc_scratch"):
+    for name in ("snnc_variants", "snnc_supported", "snnc_fields", "snnc_run", "snnc_scratch", "snnc_share"):
         getattr(module, name).restype = ctypes.c_int64
     for name in ("snnc_name", "snnc_supported", "snnc_fields"):
         getattr(module, name).argtypes = (ctypes.c_int64,)
     for name in ("snnc_run", "snnc_scratch"):
         getattr(module, name).argtypes = (ctypes.c_int64, ctypes.c_void_p)
+    module.snnc_share.argtypes = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
 def _names(module: Any) -> tuple[str, ...]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from snnc.engine import library
-from snnc.engine.attach import Prepared
-from snnc.engine.calls import Call, Extra, Part, Result, Wishes, executable
+from snnc.engine.attach import CHUNK, Prepared
+from snnc.engine.calls import Call, Extra, Result, Wishes, executable
 from snnc.engine.plan import Plan, Population
 from snnc.errors import UnsupportedError
 
 __all__ = ["Extra", "Prepared", "Result", "Wishes", "executable", "execute", "flat", "logical", "prepare", "whole"]
 
 Array = npt.NDArray[Any]
-PIECES = 2
-"""Shares of a batch for each thread, if they fill a chunk: a thread that starts late leaves more to the others."""
+GRAIN = 2
+"""Samples that a thread takes at a time when few are left."""
 KEPT = "_prepared"
 
 
@@ -42,11 +38,6 @@ def prepare(plan: Plan) -> Prepared:
 def whole(plan: Plan) -> bool:
     """True if the kernels run all of the plan in one call."""
     return all(executable(p) and not p.chains for p in plan.populations)
-
-
-@lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="snnc")
 
 
 def execute(
@@ -88,33 +79,14 @@ def execute(
     run.ask(wishes)
     number = found.number(variant)
     threads = min(threads, run.batch)
-    pieces = max(threads, min(threads * PIECES, run.batch // prepared.base)) if threads > 1 else 1
-    edges = [run.batch * k // pieces for k in range(pieces + 1)]
-    shares = [run.part(found, number, low, high) for low, high in pairwise(edges)]
-    ends = _shared(lambda share: run.go(found, number, share), shares, threads)
-    run.check(ends)
-    return run.result(shares)
+    parts = [run.part(found, number) for _ in range(threads)]
+    run.check(run.go(found, number, parts, grain(prepared, run.batch, threads)))
+    return run.result(parts)
 
 
-def _shared(work: Callable[[Part], int], shares: list[Part], threads: int) -> list[int]:
-    """Works shares off on this thread and on others as they come: a late one finds nothing left and delays nobody."""
-    ends = [0] * len(shares)
-    waiting = deque(enumerate(shares))
-
-    def take() -> None:
-        while True:
-            try:
-                number, share = waiting.popleft()
-            except IndexError:
-                return
-            ends[number] = work(share)
-
-    others = [_pool(threads).submit(take) for _ in range(min(threads, len(shares)) - 1)]
-    take()
-    for other in others:
-        if not other.cancel():
-            other.result()
-    return ends
+def grain(prepared: Prepared, batch: int, threads: int) -> int:
+    """Samples that a thread takes at least: few, that nobody waits long; many where their number spares memory."""
+    return GRAIN if prepared.base == CHUNK else max(1, min(prepared.base, -(-batch // threads)))
 
 
 def flat(p: Population, array: Array) -> Array:

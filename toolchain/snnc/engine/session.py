@@ -73,7 +73,7 @@ class Session:
         neurons = [(i, p) for i, p in enumerate(plan.populations) if p.kind == "neuron"]
         states = {i for i, p in neurons if probes.wants_states(p.name)}
         self.call.ask(native.Wishes({i for i, p in neurons if probes.wants_spikes(p.name)}, states))
-        self.part: Part = self.call.part(found, self.number, 0, batch)
+        self.part: Part = self.call.part(found, self.number)
         self.small, self.rooms = _placed(self._rooms(steps))
         for arrays in (self.call.signals, self.call.states):
             arrays.clear()
@@ -127,7 +127,7 @@ class Session:
                 spikes[room.population] = room.show(array)
         call[PORTS] = ports.buffer_info()[0]
         call[SCRATCH] = self.prepared.scratch(self.part.size)
-        self.call.check([self.found.run(self.number, call.buffer_info()[0])])
+        self.call.check(self.found.run(self.number, call.buffer_info()[0]))
         for p in self.sources:
             one = p.kind == "constant"
             ones = np.ones((*given.shape[:2], *p.shape), dtype=np.int8) if one else given.astype(np.int8, copy=False)

@@ -1,5 +1,5 @@
 /* The module's face: which builds of the kernels are in it, which of them this processor runs, and how to call them. */
-#include "types.h"
+#include "share.h"
 
 #define API __attribute__((visibility("default")))
 #define DECLARE(NAME)                   \
@@ -71,3 +71,8 @@ API int64_t snnc_fields(int64_t table) {
 
 API int64_t snnc_run(int64_t variant, const Call *call) { return variants[variant].run(call); }
 API int64_t snnc_scratch(int64_t variant, const Call *call) { return variants[variant].scratch(call); }
+
+/* One call for each of so many threads: the same samples, of which each takes at least `grain` at a time. */
+API int64_t snnc_share(int64_t variant, const Call *calls, int64_t threads, int64_t grain) {
+  return share(variants[variant].run, calls, threads, grain);
+}

@@ -181,17 +181,18 @@ static Run run_of(const Call *c, int8_t *base) {
 static int run_call(const Call *c) {
   Run r = run_of(c, AT(int8_t, c->scratch));
   const int64_t *groups = AT(const int64_t, c->groups), *members = AT(const int64_t, c->members);
+  int ends = OK;
   for (r.begin = c->begin; r.begin < c->end; r.begin = r.end) {
+    int bad = OK; /* the other chunks run, so that an end does not depend on how samples are shared out */
     r.end = r.begin + c->chunk < c->end ? r.begin + c->chunk : c->end;
     for (int64_t i = 0; i < c->populations; i++) /* signals that other executors made */
       if (!r.ports[i].run && r.ports[i].consumed && !r.pops[i].numbers && r.pops[i].kind != CONSTANT) list_given(&r, i);
-    for (int64_t k = c->group; k < c->group_end; k++) {
-      int bad = run_group(&r, members + groups[3 * k], groups[3 * k + 1], groups[3 * k + 2]);
-      if (bad) return bad;
-    }
-    if (c->counts) count(&r);
+    for (int64_t k = c->group; k < c->group_end && !bad; k++)
+      bad = run_group(&r, members + groups[3 * k], groups[3 * k + 1], groups[3 * k + 2]);
+    if (c->counts && !bad) count(&r);
+    ends |= bad;
   }
-  return OK;
+  return ends;
 }
 
 static int64_t scratch_of(const Call *c) {
