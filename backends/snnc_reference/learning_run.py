@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from snnc.errors import InputError, TraceError, unknown
-from snnc.ir import Fixed, FixedGraph, FloatArray, Neuron
+from snnc.ir import FloatArray
 from snnc.ir.graph import Network
 from snnc.learning.account import Rounding
-from snnc.learning.plastic import Plastic, with_weights
+from snnc.learning.hosting import NOTHING, Hosting
+from snnc.learning.plastic import Plastic, with_thresholds, with_weights
 from snnc.learning.rule import HostOperation
-from snnc.learning.session import HostCall, Hosts, Moment, State, Values
+from snnc.learning.session import Hosts, State, Values
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
-from snnc_reference.learning_hosts import BUILT_IN, ELSEWHERE
 from snnc_reference.learning_lesson import Lesson
 from snnc_reference.learning_synapses import synapses
 
 Array = npt.NDArray[Any]
-Stage = Literal["before", "after", "step", "epoch"]
-NOTHING: Values = {}
 
 
 class Learner:
@@ -64,8 +61,7 @@ class Learner:
         self.samples = 0
         self._network = network
         self._scales = dict(scales or {})
-        self._hosts: dict[str, HostCall] = {**BUILT_IN, **(hosts or {})}
-        self._factor = dict.fromkeys(self.plastic, 1.0)
+        self._host = Hosting(self, self.plastic, hosts)
         self._thresholds: dict[str, Array] = {}
 
     @property
@@ -76,12 +72,7 @@ class Learner:
     @property
     def idle(self) -> tuple[HostOperation, ...]:
         """Host operations that the rules name and that nothing does."""
-        return tuple(
-            operation
-            for one in self.plastic.values()
-            for operation in one.rule.host
-            if operation.kind not in ELSEWHERE and self._call(one.projection, operation) is None
-        )
+        return self._host.idle
 
     @property
     def weights(self) -> dict[str, FloatArray]:
@@ -137,30 +128,21 @@ class Learner:
         active = [name for name, one in self.synapses.items() if one.learns(chosen)]
         wanted = probes or Probes()
         for name in active:
-            self._call_all(name, "before", chosen, label)
-
-        def outside(name: str, step: int, fired: Array) -> Values:
-            found = dict((third or {}).get(name, NOTHING))
-            for operation in self.plastic[name].rule.host:
-                if operation.when == "step":
-                    found |= self._done(name, operation, "step", chosen, label, step=step, spikes=fired)
-            return found
-
+            self._host.before(name, chosen, label)
+        given_third = third or {}
+        during = {name: self._host.during(name, chosen, label, given_third.get(name, NOTHING)) for name in self.plastic}
         placed = {name: (one, self.plastic[name].population) for name, one in self.synapses.items()}
-        trace = Lesson(self._network, given[np.newaxis], wanted, placed, chosen, outside).trace("reference")
+        trace = Lesson(
+            self._network, given[np.newaxis], wanted, placed, chosen, lambda name, *now: during[name](*now)
+        ).trace("reference")
         for name in active:
-            self._end(name, chosen, label, trace)
+            self._host.end(name, chosen, label, trace, self.synapses[name])
         self.samples += bool(active)
         return trace
 
     def end_epoch(self) -> None:
         """The end of one pass over the data: annealing, and what the caller's hosts do."""
-        for name, one in self.plastic.items():
-            for operation in one.rule.host:
-                if operation.kind == "anneal" and self._call(name, operation) is None:
-                    self._factor[name] *= float(operation["factor"])
-                elif operation.when == "epoch":
-                    self._done(name, operation, "epoch", one.rule.phases[0], None)
+        self._host.end_epoch()
 
     def set_weights(self, projection: str, weights: npt.ArrayLike) -> None:
         """The host writes weights [post, pre], in the float network's unit; integers round as the synapses do."""
@@ -173,23 +155,12 @@ class Learner:
 
     def set_thresholds(self, population: str, thresholds: npt.ArrayLike) -> None:
         """The host writes thresholds, scalar or [neurons], in the float network's unit; integers take the nearest."""
-        node = self._network[population]
-        if not isinstance(node, Neuron):
-            raise InputError(f"{population} is no population of neurons: it has no threshold")
-        given = np.asarray(thresholds, dtype=np.float64)
-        made: Any = given
-        if isinstance(self._network, FixedGraph):
-            assert isinstance(node.threshold, Fixed)
-            fmt = node.threshold.format
-            per = np.asarray(self._scales[population]) * 2.0 ** (fmt.frac - self._network.conventions.state_frac)
-            raw = np.rint(given * per)
-            made = Fixed(np.clip(raw, max(1, fmt.minimum), fmt.maximum).astype(np.int64), fmt)
-        self._network = self._network.replace_node(replace(node, threshold=made))  # type: ignore[attr-defined]
-        self._thresholds[population] = given
+        self._network = with_thresholds(self._network, population, thresholds, self._scales)
+        self._thresholds[population] = np.asarray(thresholds, dtype=np.float64)
 
     def state(self) -> State:
         """Everything that the next sample depends on; what hosts of the caller keep is theirs to save."""
-        found: State = {"samples": np.array(self.samples), "factors": np.array(json.dumps(self._factor))}
+        found: State = {"samples": np.array(self.samples), "factors": np.array(json.dumps(self._host.factors))}
         for name, one in self.synapses.items():
             found |= {f"synapses/{name}/{key}": value for key, value in one.state().items()}
         return found | {f"threshold/{name}": value for name, value in self._thresholds.items()}
@@ -205,7 +176,7 @@ class Learner:
                 head = f"synapses/{name}/"
                 one.restore({key.removeprefix(head): v for key, v in state.items() if key.startswith(head)})
             self.samples = int(state["samples"])
-            self._factor = json.loads(str(state["factors"]))
+            self._host.factors = json.loads(str(state["factors"]))
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(f"the saved state does not belong to this network and its rules ({error!r})") from error
         for key, value in state.items():
@@ -216,37 +187,3 @@ class Learner:
         if phase is not None and phase not in self.phases:
             raise InputError(unknown("phase of the rules", phase, self.phases))
         return phase or self.phases[0]
-
-    def _end(self, name: str, phase: str, label: int | None, trace: Trace) -> None:
-        """Third factors of the sample first, then the end of the sample, then everything else."""
-        operations = [one for one in self.plastic[name].rule.host if one.when == "sample"]
-        third: dict[str, float | FloatArray] = {}
-        for operation in operations:
-            if operation.kind in ("error", "reward"):
-                third |= self._done(name, operation, "after", phase, label, trace)
-        factor = self._factor[name]
-        self.synapses[name].end({key: np.asarray(value) * factor for key, value in third.items()}, phase)
-        for operation in operations:
-            if operation.kind not in ("error", "reward"):
-                self._done(name, operation, "after", phase, label, trace)
-
-    def _call_all(self, name: str, stage: Stage, phase: str, label: int | None) -> None:
-        for operation in self.plastic[name].rule.host:
-            if operation.when == "sample":
-                self._done(name, operation, stage, phase, label)
-
-    def _call(self, name: str, operation: HostOperation) -> HostCall | None:
-        return self._hosts.get(f"{name}.{operation.kind}", self._hosts.get(operation.kind))
-
-    def _done(
-        self, name: str, operation: HostOperation, stage: Stage, phase: str, label: int | None,
-        trace: Trace | None = None, step: int = 0, spikes: Array | None = None,
-    ) -> Values:  # fmt: skip
-        call = self._call(name, operation)
-        if call is None:
-            return NOTHING
-        one = self.plastic[name]
-        moment = Moment(
-            self, name, one.population, one.rule, operation, stage, phase, label, trace, step, spikes
-        )  # fmt: skip
-        return call(moment) or NOTHING
