@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -93,14 +93,29 @@ def run(
     for low in range(0, given.shape[0], step):
         some = {name: values[low : low + step] for name, values in forced.items()}
         chunk = dense.Chunk(executor(plan), given[low : low + step], some, recorder, low, worst)
-        chunk.sources()
-        for part in parts:
-            if part.event:
-                _Call(chunk, part, probes, threads).run()
-            else:
-                for group in plan.groups[part.groups.start : part.groups.stop]:
-                    chunk.group(group)
+        fill(chunk, parts, probes, threads)
     return recorder.trace("engine")
+
+
+def fill(chunk: dense.Chunk, parts: Sequence[Segment] | None, probes: Probes, threads: int) -> None:
+    """Runs all groups of a plan for a few samples.
+
+    Args:
+        chunk: takes what was sent, and records.
+        parts: what the kernels run; None leaves everything to NumPy.
+        probes: what to record.
+        threads: of the kernels.
+    """
+    if parts is None:
+        chunk.run()
+        return
+    chunk.sources()
+    for part in parts:
+        if part.event:
+            _Call(chunk, part, probes, threads).run()
+        else:
+            for group in chunk.plan.groups[part.groups.start : part.groups.stop]:
+                chunk.group(group)
 
 
 class _Call:

@@ -85,7 +85,7 @@ class Hosting:
         def values(step: int, fired: Array) -> Values:
             found = dict(third)
             for operation in every:
-                found |= self._done(name, operation, "step", phase, label, step=step, spikes=fired)
+                found |= self._done(name, operation, "step", phase, label, step=step, spikes=np.array(fired))
             return found
 
         held = dict(third)
