@@ -11,32 +11,16 @@ import pytest
 from hypothesis import given, settings
 
 from snnc.engine import dense
-from snnc.engine.library import Kernels, state
 from snnc.engine.plan import Convolution, Dense, Plan, Population, Way
 from snnc.engine.planner import plan
 from snnc.engine.run import Engine, execute
-from snnc.formats import onnx_file, onnx_run
 from snnc.ir import Affine, Conv, Conventions, Edge, Fixed, FixedGraph, Input, Neuron, Pool, Readout
-from snnc.trace import Probes, Trace
+from snnc.trace import Probes
 from snnc_reference.execute import execute as define
-from unit.engine.engine_nets import KINDS, Case, cases, random_case
+from unit.engine.engine_nets import ENGINES, EVERYTHING, KINDS, Case, cases, differing, random_case
 from unit.formats.onnx_nets import LOIHI, SPLIT, Array, fixed, random_network, spikes
 
-EVERYTHING = Probes(states="all")
 BLOCKS, EACH = 7, 50
-ENGINES: tuple[Engine, ...] = ("dense", "event") if isinstance(state(), Kernels) else ("dense",)
-
-
-def differing(found: Trace, want: Trace) -> str:
-    """The first recorded quantity that differs, or an empty text. The width of integers may differ."""
-    for kind in ("spikes", "states"):
-        a, b = getattr(found, kind), getattr(want, kind)
-        if set(a) != set(b):
-            return f"{kind}: {sorted(map(str, set(a) ^ set(b)))}"
-        wrong = [key for key in b if a[key].dtype.kind != "i" or not np.array_equal(a[key], b[key])]
-        if wrong:
-            return f"{kind} of {wrong[0]}"
-    return ""
 
 
 def check(case: Case) -> None:
@@ -62,18 +46,6 @@ def test_networks_equal_the_definition(kind: str, block: int) -> None:
 @given(case=cases())
 def test_any_network_equals_the_definition(case: Case) -> None:
     check(case)
-
-
-@pytest.mark.parametrize("kind", ["random", "loihi", "split"])
-def test_networks_equal_onnxruntime(kind: str) -> None:
-    """A witness that shares no code with the engine or the definition."""
-    conventions = {"random": "random", "loihi": LOIHI, "split": SPLIT}[kind]
-    for seed in range(2000, 2015):
-        graph, x = random_network(seed, conventions)  # type: ignore[arg-type]
-        assert isinstance(graph, FixedGraph)
-        want = onnx_run.run(onnx_file.write(graph), x)
-        for engine in ENGINES:
-            assert differing(execute(graph, x, EVERYTHING, engine=engine), want) == "", f"seed {seed}, {engine}"
 
 
 def features(case: Case) -> set[str]:

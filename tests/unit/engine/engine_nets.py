@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from snnc.engine.library import Kernels, state
+from snnc.engine.run import Engine
 from snnc.ir import (
     POPULATIONS,
     Add,
@@ -32,6 +34,7 @@ from snnc.ir import (
     Sigma,
     SigmaDelta,
 )
+from snnc.trace import Probes, Trace
 from snnc_loihi.conventions import CHIP, LAVA, limited
 from snnc_reference.targets import PROFILE
 from snnc_spinnaker.quantize import CONVENTIONS as SPINNAKER
@@ -39,6 +42,8 @@ from unit.formats.onnx_nets import Array, Maker, Shape, fixed, random_convention
 
 KINDS = ("generic", "loihi1", "loihi1 chip", "limits", "spinnaker1", "random")
 GRADED = (Sigma, Delta, SigmaDelta)
+EVERYTHING = Probes(states="all")
+ENGINES: tuple[Engine, ...] = ("dense", "event") if isinstance(state(), Kernels) else ("dense",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,18 @@ class Case:
     graph: FixedGraph
     values: Array
     forced: dict[str, Array]
+
+
+def differing(found: Trace, want: Trace) -> str:
+    """The first recorded quantity that differs, or an empty text. The width of integers may differ."""
+    for kind in ("spikes", "states"):
+        a, b = getattr(found, kind), getattr(want, kind)
+        if set(a) != set(b):
+            return f"{kind}: {sorted(map(str, set(a) ^ set(b)))}"
+        wrong = [key for key in b if a[key].dtype.kind != "i" or not np.array_equal(a[key], b[key])]
+        if wrong:
+            return f"{kind} of {wrong[0]}"
+    return ""
 
 
 def conventions_of(kind: str, rng: np.random.Generator) -> Conventions:
