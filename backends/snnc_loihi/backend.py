@@ -17,7 +17,7 @@ from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_loihi import compat
 from snnc_loihi.export import script_files
-from snnc_loihi.learn import learner
+from snnc_loihi.learn import learner, learning_drift
 from snnc_loihi.lowering import plan_of
 from snnc_loihi.mapping import CoreLimits, map_cores
 from snnc_loihi.plan import Plan, Population
@@ -121,4 +121,4 @@ def health() -> tuple[tuple[str, str, str], ...]:
     return (("Lava", "imports", "ok"),)
 
 
-__all__ = ["chunk", "export", "health", "learner", "lower", "name", "run", "targets"]
+__all__ = ["chunk", "export", "health", "learner", "learning_drift", "lower", "name", "run", "targets"]

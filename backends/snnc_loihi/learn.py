@@ -6,21 +6,21 @@ reference executes the same integers sample by sample (``snnc learn run --backen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snnc.backend import discover
+from snnc.backend import Teacher, discover
 from snnc.errors import InputError, TraceError, UnsupportedError, Violation
 from snnc.ir import FixedGraph, FloatArray, Graph, IntArray
 from snnc.ir.graph import Network
 from snnc.learning import LearningConfig
 from snnc.learning.account import Rounding
 from snnc.learning.plastic import Plastic, bind_fixed, device_weights, with_weights
-from snnc.learning.session import State
+from snnc.learning.session import Learner, State
 from snnc.trace import Probes, Trace
 from snnc_loihi import compat
 from snnc_loihi.lowering import plan_of
@@ -28,6 +28,7 @@ from snnc_loihi.plan import UNIT_BITS, Plan, Source
 
 SEED = 2
 """Lava's, of weight rounding."""
+BY = "the reference, whose integers equal Lava's weight for weight"
 
 
 class LavaLearner:
@@ -37,6 +38,7 @@ class LavaLearner:
         fixed: integers of loihi1 or loihi2.
         plastic: what learns, bound to them.
         seed: of the traces' rounding; None takes the rules' own.
+        twin: makes the reference's learner of the same integers.
 
     Attributes:
         samples: how many were learned from.
@@ -47,7 +49,14 @@ class LavaLearner:
         UnsupportedError: a network or rule that needs the host under way.
     """
 
-    def __init__(self, fixed: FixedGraph, plastic: tuple[Plastic, ...], seed: int | None = None) -> None:
+    def __init__(
+        self,
+        fixed: FixedGraph,
+        plastic: tuple[Plastic, ...],
+        seed: int | None = None,
+        twin: Callable[[], Learner] | None = None,
+    ) -> None:
+        self.twin = twin
         self.plastic = {one.projection: one for one in plastic}
         self._fixed, self._plan = fixed, plan_of(fixed)
         found = [*_network_violations(self._plan), *(v for one in plastic for v in _rule_violations(one, self._plan))]
@@ -165,7 +174,7 @@ class LavaLearner:
 
 
 def learner(
-    graph: Graph,  # noqa: ARG001 - other back ends compare with it
+    graph: Graph,
     fixed: FixedGraph | None,
     scales: Mapping[str, FloatArray],
     learning: Iterable[LearningConfig],
@@ -180,7 +189,21 @@ def learner(
     """
     if fixed is None or rounding not in (None, "stochastic"):
         raise InputError("Lava learns in integers and rounds stochastically; the reference has other ways to round")
-    return LavaLearner(fixed, bind_fixed(fixed, scales, learning, discover().target(fixed.target)[1].learning), seed)
+    registry, configs = discover(), tuple(learning)
+    teacher = registry.reference
+    assert isinstance(teacher, Teacher)
+    plastic = bind_fixed(fixed, scales, configs, registry.target(fixed.target)[1].learning)
+    return LavaLearner(fixed, plastic, seed, lambda: teacher.learner(graph, fixed, scales, configs, seed=seed))
+
+
+def learning_drift(
+    learner: LavaLearner, samples: Iterable[tuple[npt.NDArray[Any], int | None]], phase: str | None = None
+) -> Mapping[str, Any]:
+    """Drift of the reference's run of the same integers, which Lava's equal; see :class:`snnc.backend.Drifting`."""
+    if learner.twin is None:
+        return {}
+    found = discover().reference.learning_drift(learner.twin(), samples, phase)
+    return {name: {**one, "by": BY} for name, one in found.items()}
 
 
 def _engine(one: Plastic) -> Any:

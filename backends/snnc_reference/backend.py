@@ -13,10 +13,12 @@ from snnc.ir import Fixed, FixedGraph, FloatArray, Graph
 from snnc.learning import LearningConfig
 from snnc.learning.account import Rounding
 from snnc.learning.plastic import bind_fixed, bind_float
+from snnc.learning.rule import Rule
 from snnc.learning.session import Hosts
 from snnc.target import Target
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
+from snnc_reference.learning_rules import RuleLearning
 from snnc_reference.learning_run import Learner
 from snnc_reference.learning_run_drift import learning_drift
 from snnc_reference.refusals import refusals
@@ -76,4 +78,9 @@ def learner(
     return Learner(fixed, plastic, scales=scales, seed=seed, hosts=hosts, rounding=rounding)
 
 
-__all__ = ["execute", "learner", "learning_drift", "lower", "name", "run", "targets"]
+def float_twin(rule: Rule, weights: FloatArray) -> RuleLearning:
+    """Synapses [post, pre] that learn by a rule in float64."""
+    return RuleLearning(rule, weights)
+
+
+__all__ = ["execute", "float_twin", "learner", "learning_drift", "lower", "name", "run", "targets"]

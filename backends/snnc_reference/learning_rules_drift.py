@@ -7,8 +7,6 @@ written; with the chip's rates and constants; with its traces clipped as well; a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,35 +14,17 @@ import numpy.typing as npt
 from snnc.errors import UnsupportedError, Violation
 from snnc.ir import FloatArray, IntArray
 from snnc.learning.account import LearningAccount
+from snnc.learning.drift import Course, Drift
 from snnc.learning.ports import Ports
 from snnc.learning.rule import Rule
 from snnc_reference.learning import IntegerLearning
 from snnc_reference.learning_rules import RuleLearning
 
-CAUSES = ("rates", "saturation", "rounding")
-BINS = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Drift:
-    """Float against integers, in the float network's unit.
-
-    Attributes:
-        error: [T] mean over synapses of |float - integers| after each step.
-        causes: rates, saturation and rounding -> [T] mean size of what each adds; parts may cancel.
-        final: [post, pre] integers minus float after the last step.
-        edges: of the histograms, [BINS + 1].
-        histograms: start, float and integers -> [BINS] numbers of synapses.
-        stalled: fraction of the synapses that the float rule moves by a device step or more and that the integers never
-            moved.
-    """
-
-    error: FloatArray
-    causes: Mapping[str, FloatArray]
-    final: FloatArray
-    edges: FloatArray
-    histograms: Mapping[str, IntArray]
-    stalled: float
+CAUSES = {
+    "rates": "the chip's rates, constants and reading of coincidences",
+    "saturation": "traces of 7 bits that end at 127",
+    "rounding": "traces and weights rounded to integers",
+}
 
 
 def drift(
@@ -79,7 +59,7 @@ def drift(
     floats.append(RuleLearning(account.device, begin, _limits(rule, account)))
     integers = IntegerLearning(engine, weights)
     ports = Ports(account, len(begin)) if engine.third_factors else None
-    rows: list[list[float]] = []
+    course = Course(tuple(CAUSES), begin, account.unit)
     for t in range(len(pre)):
         now = {name: values[t] for name, values in (third or {}).items()}
         ends = sample > 0 and t % sample == sample - 1
@@ -91,12 +71,8 @@ def drift(
         integers.step(pre[t], post[t], None if ports is None else ports.step(post[t], during))
         if ends:
             _end(integers, ports, now, clears=rule.clears)
-        stages = [one.weights for one in floats] + [integers.weights * account.unit]
-        parts = [float(np.mean(np.abs(b - a))) for a, b in pairwise(stages)]
-        rows.append([float(np.mean(np.abs(stages[-1] - stages[0]))), *parts])
-    return _made(
-        np.array(rows, dtype=np.float64).reshape(-1, 1 + len(CAUSES)), begin, floats[0].weights, integers, account.unit
-    )
+        course.add([*(one.weights for one in floats), integers.weights * account.unit])
+    return course.found()
 
 
 def _limits(rule: Rule, account: LearningAccount) -> dict[str, float]:
@@ -118,17 +94,3 @@ def _end(integers: IntegerLearning, ports: Ports | None, now: Mapping[str, Float
         integers.x[:], integers.tag_1[:] = 0, 0
         if ports is not None:
             ports.clear()
-
-
-def _made(rows: FloatArray, begin: FloatArray, wanted: FloatArray, integers: IntegerLearning, unit: float) -> Drift:
-    got = integers.weights * unit
-    every = np.concatenate([begin.ravel(), wanted.ravel(), got.ravel()])
-    edges = np.histogram_bin_edges(every, BINS)
-    histograms = {
-        name: np.histogram(values, edges)[0].astype(np.int64)
-        for name, values in (("start", begin), ("float", wanted), ("integers", got))
-    }
-    should = np.abs(wanted - begin) >= unit
-    stalled = float(np.mean((got == begin)[should])) if should.any() else 0.0
-    causes = {cause: rows[:, n] for n, cause in enumerate(CAUSES, 1)}
-    return Drift(rows[:, 0], causes, np.asarray(got - wanted, np.float64), edges, histograms, stalled)

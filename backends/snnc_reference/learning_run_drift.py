@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from snnc.ir import FixedGraph, FloatArray
+from snnc.learning.drift import Drift, summary
 from snnc.learning.plastic import Plastic
-from snnc.plain import plain
-from snnc_reference.learning_rules_drift import Drift, drift
+from snnc_reference.learning_rules_drift import CAUSES, drift
 from snnc_reference.learning_run import Learner
 from snnc_reference.learning_synapses import ChipSynapses, Heard
 
@@ -39,11 +39,11 @@ def learning_drift(learner: Any, samples: Iterable[tuple[Any, int | None]], phas
     for name, one in chips.items():
         heard, one.heard = one.heard or [], None
         if heard and (phase or one.one.rule.phases[0]) == one.one.rule.phases[0]:
-            found[name] = _summary(_drift(one.one, begin[name], heard))
+            found[name] = summary(_drift(one.one, begin[name], heard), CAUSES)
     return found
 
 
-def _drift(one: Plastic, begin: Any, heard: list[Heard]) -> tuple[Drift, int]:
+def _drift(one: Plastic, begin: Any, heard: list[Heard]) -> Drift:
     assert one.account is not None
     pre = np.stack([row[0] for row in heard if not row[3]])
     post = np.stack([row[1] for row in heard if not row[3]])
@@ -56,17 +56,4 @@ def _drift(one: Plastic, begin: Any, heard: list[Heard]) -> tuple[Drift, int]:
         for name, value in values.items():
             thirds[name][at] = value
     sample = ends[0] + 1 if ends and any(t.event == "sample" for t in one.rule.terms) else 0
-    return drift(one.rule, one.account, begin, pre, post, thirds, sample), len(pre)
-
-
-def _summary(found: tuple[Drift, int]) -> dict[str, Any]:
-    one, steps = found
-    causes: Mapping[str, Any] = {cause: float(values[-1]) for cause, values in one.causes.items()}
-    return {
-        "steps": steps,
-        "error": float(one.error[-1]),
-        "causes": dict(causes),
-        "stalled": one.stalled,
-        "edges": plain(one.edges),
-        "histograms": {name: plain(values) for name, values in one.histograms.items()},
-    }
+    return drift(one.rule, one.account, begin, pre, post, thirds, sample)

@@ -19,6 +19,7 @@ from snnc_spinnaker import export as script
 from snnc_spinnaker import lower as spinnaker1
 from snnc_spinnaker import spinnaker2_lower as spinnaker2
 from snnc_spinnaker.learn_binary import binary_learner
+from snnc_spinnaker.learn_drift import learning_drift
 from snnc_spinnaker.learner import Learner, bound, learner
 from snnc_spinnaker.lower import build
 from snnc_spinnaker.network import Machine, Run
@@ -124,6 +125,7 @@ __all__ = [
     "forecast",
     "learner",
     "learners",
+    "learning_drift",
     "lower",
     "name",
     "run",

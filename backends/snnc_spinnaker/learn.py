@@ -16,6 +16,7 @@ import numpy.typing as npt
 from snnc.errors import DoesNotFitError, UnsupportedError, Violation
 from snnc.ir import Affine, Fixed, FixedGraph, FloatArray, Graph, IntArray, Network, Neuron
 from snnc.learning import LearningAccount, LearningConfig, check_projections
+from snnc.learning.rule import Rule as FloatRule
 from snnc_spinnaker import arith
 from snnc_spinnaker.connect import Connections, identity, of_node, of_path
 from snnc_spinnaker.lower import build as build_machine
@@ -49,6 +50,7 @@ class Plastic:
         unit: float weight of one step of a weight word.
         account: what the chip makes of the rule.
         shape: (post, pre).
+        asked: the rule as written, in the float network's unit.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Plastic:
     unit: float
     account: LearningAccount
     shape: tuple[int, int]
+    asked: FloatRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +273,9 @@ def _plastic(
     weight = _raw(graph, one.projection)
     device_rule(pair, shift, _inside(weight, rule), room)
     post, pre = weight.shape
-    return Plastic(one.projection, number, path.source, path.target, pair, rule, 1.0 / scale, made, (post, pre))
+    return Plastic(
+        one.projection, number, path.source, path.target, pair, rule, 1.0 / scale, made, (post, pre), one.rule
+    )
 
 
 def _raw(graph: FixedGraph, name: str) -> IntArray:

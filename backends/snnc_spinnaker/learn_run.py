@@ -64,12 +64,14 @@ class LearningRun(Run):
     Attributes:
         blocks: projection -> its synapses.
         given: spikes [n] of the array source in the step that comes.
+        heard: spikes of every population and source in each step since this was made a list.
     """
 
     def __init__(self, learning: Learning) -> None:
         (source,) = (s for s in learning.machine.sources if s.kind == "array")
         super().__init__(learning.machine, {source.name: np.zeros((1, 0, source.size), np.int8)})
         self.given: Values = np.zeros(source.size, dtype=bool)
+        self.heard: list[dict[str, Values]] | None = None
         self.blocks: dict[str, Block] = {}
         self._of: dict[Projection, tuple[Block, LearningCore]] = {}
         for one in learning.plastic:
@@ -80,6 +82,13 @@ class LearningRun(Run):
                 core = self.cores[one.target] = LearningCore(population, one.rule)
             self.blocks[one.name] = Block(learning.words(one), projection.delay, projection.receptor)
             self._of[projection] = (self.blocks[one.name], core)
+
+    def step(self, time: int) -> tuple[dict[str, Step], dict[str, Values]]:
+        """One tick, as of every machine."""
+        found = super().step(time)
+        if self.heard is not None:
+            self.heard.append({name: values[0].copy() for name, values in found[1].items()})
+        return found
 
     def _deliver(self, projection: Projection, time: int, spikes: Values) -> IntArray:
         if projection not in self._of:

@@ -48,6 +48,11 @@ class Learner:
         self._shape = learning.graph.inputs[0].shape
 
     @property
+    def run(self) -> LearningRun:
+        """The machine."""
+        return self._run
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """Phases of all rules; the first is the one in which the chip learns."""
         return tuple(dict.fromkeys(phase for rule in self._rules for phase in rule.phases))

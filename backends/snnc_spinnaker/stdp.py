@@ -6,9 +6,10 @@ Source: specs/spinnaker.md section 1.8.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from snnc.ir import IntArray
 from snnc_spinnaker import arith
@@ -17,6 +18,31 @@ from snnc_spinnaker.rows import Row
 
 HISTORY = 16
 FULL_TRACE = 2048
+Array = npt.NDArray[Any]
+Side = Literal["pre", "post"]
+
+
+class Arithmetic(Protocol):
+    """How a pair rule computes: in the words of a core (:class:`Rule`), or in others to compare with them."""
+
+    @property
+    def delayed_posts(self) -> bool:
+        """Whether post spikes reach the synapse after its delay."""
+
+    def decayed(self, trace: Array, steps: Array, side: Side) -> Array:
+        """A trace some steps later; 0 for negative numbers."""
+
+    def raised(self, trace: Array) -> Array:
+        """A trace after a spike."""
+
+    def moved(self, weight: Array, trace: Array, receptor: IntArray, *, up: bool) -> Array:
+        """Weights after one potentiation or depression."""
+
+    def loaded(self, words: Array, receptor: IntArray) -> Array:
+        """Weights as they are computed with, of those that are kept."""
+
+    def stored(self, weight: Array, receptor: IntArray) -> Array:
+        """Weights as they are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +63,22 @@ class Rule:
     bounds: IntArray
     shift: tuple[int, int]
     delayed_posts: bool = True
+
+    def decayed(self, trace: IntArray, steps: IntArray, side: Side) -> IntArray:
+        """A trace of the pre or post neuron, s4.11, some steps later."""
+        return arith.stdp_mul(trace, looked_up(self.plus if side == "pre" else self.minus, steps))
+
+    def raised(self, trace: IntArray) -> IntArray:
+        """A trace after a spike: 16 bits, which wrap."""
+        return arith.int16(trace + FULL_TRACE)
+
+    def loaded(self, words: IntArray, receptor: IntArray) -> IntArray:
+        """Weights s16.15 of the words of 16 bits in which synapses keep them."""
+        return arith.w32(words << np.asarray(self.shift)[receptor])
+
+    def stored(self, weight: IntArray, receptor: IntArray) -> IntArray:
+        """Words of weights s16.15: floored."""
+        return np.asarray((weight >> np.asarray(self.shift)[receptor]) & 0xFFFF)
 
     def moved(self, weight: IntArray, trace: IntArray, receptor: IntArray, *, up: bool) -> IntArray:
         """Weights s16.15 after one potentiation or depression by an s4.11 trace."""
@@ -62,22 +104,23 @@ class Posts:
     Attributes:
         time, trace: (n, 16).
         count: entries in use, (n,).
+        room: entries that there are: 16, or another number to compare with.
     """
 
-    def __init__(self, size: int) -> None:
-        self.time = np.zeros((size, HISTORY), dtype=np.int64)
-        self.trace = np.zeros((size, HISTORY), dtype=np.int64)
+    def __init__(self, size: int, room: int | None = None) -> None:
+        self.room = HISTORY if room is None else room
+        self.time = np.zeros((size, self.room), dtype=np.int64)
+        self.trace = np.zeros((size, self.room), dtype=np.int64)
         self.count = np.ones(size, dtype=np.int64)
 
-    def spike(self, rule: Rule, time: int, neurons: IntArray) -> None:
+    def spike(self, rule: Arithmetic, time: int, neurons: IntArray) -> None:
         """Appends a post spike of each of these neurons; a full history loses its oldest real entry."""
         last = self.count[neurons] - 1
-        kept = looked_up(rule.minus, time - self.time[neurons, last])
-        trace = arith.int16(arith.stdp_mul(self.trace[neurons, last], kept) + FULL_TRACE)
-        full = neurons[last == HISTORY - 1]
+        trace = rule.raised(rule.decayed(self.trace[neurons, last], time - self.time[neurons, last], "post"))
+        full = neurons[last == self.room - 1]
         for entries in (self.time, self.trace):
             entries[full, 1:-1] = entries[full, 2:]
-        at = np.minimum(last + 1, HISTORY - 1)
+        at = np.minimum(last + 1, self.room - 1)
         self.time[neurons, at], self.trace[neurons, at] = time, trace
         self.count[neurons] = at + 1
 
@@ -102,17 +145,17 @@ class PlasticRow:
         ring: it drops what has no delay left, and unlike for static synapses 0 is no exception.
         """
         last_time, last_trace = self.time, self.trace
-        kept = looked_up(rule.plus, np.array(time - last_time))
-        self.time, self.trace = time, int(arith.int16(arith.stdp_mul(last_trace, kept) + FULL_TRACE))
-        shift = np.asarray(rule.shift)[self.receptor]
-        weight = self._caught_up(rule, posts, arith.w32(self.weight << shift), time, last_time, last_trace)
-        self.weight = (weight >> shift) & 0xFFFF
+        kept = rule.decayed(np.array(last_trace), np.array(time - last_time), "pre")
+        self.time, self.trace = time, int(rule.raised(kept))
+        loaded = rule.loaded(self.weight, self.receptor)
+        weight = self._caught_up(rule, posts, loaded, time, last_time, np.array(last_trace))
+        self.weight = rule.stored(weight, self.receptor)
         heard = self.delay != 0
         slot = (time + self.delay) % ring.slots
         ring.put(slot[heard], self.receptor[heard], self.neuron[heard], self.weight[heard])
 
     def _caught_up(
-        self, rule: Rule, posts: Posts, weight: IntArray, time: int, last_time: int, last_trace: int
+        self, rule: Rule, posts: Posts, weight: IntArray, time: int, last_time: int, last_trace: IntArray
     ) -> IntArray:
         shift = self.delay if rule.delayed_posts else np.zeros_like(self.delay)
         begin, end = np.maximum(last_time - shift, 0), np.maximum(time - shift, 0)
@@ -122,11 +165,11 @@ class PlasticRow:
             there = posts.time[self.neuron, entry]
             past = (entry < posts.count[self.neuron]) & (there <= end)
             since = there + shift - last_time
-            rise = arith.stdp_mul(last_trace, looked_up(rule.plus, since))
+            rise = rule.decayed(last_trace, since, "pre")
             risen = rule.moved(weight, rise, self.receptor, up=True)
             weight = np.where(past & (there > begin) & (since > 0), risen, weight)
             known |= past
             newest = np.where(past, there, newest)
             trace = np.where(past, posts.trace[self.neuron, entry], trace)
-        fall = arith.stdp_mul(trace, looked_up(rule.minus, time - (newest + shift)))
+        fall = rule.decayed(trace, time - (newest + shift), "post")
         return np.where(known, rule.moved(weight, fall, self.receptor, up=False), weight)

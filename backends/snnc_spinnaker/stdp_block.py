@@ -9,9 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.ir import IntArray
-from snnc_spinnaker import arith
-from snnc_spinnaker.ring import LIMIT
-from snnc_spinnaker.stdp import FULL_TRACE, HISTORY, Posts, Rule, looked_up
+from snnc_spinnaker.stdp import Arithmetic, Array, Posts
 
 
 class Block:
@@ -30,7 +28,7 @@ class Block:
         self.time = np.zeros(len(self.weight), dtype=np.int64)
         self.trace = np.zeros(len(self.weight), dtype=np.int64)
 
-    def arrive(self, rule: Rule, posts: Posts, time: int, sources: IntArray) -> IntArray:
+    def arrive(self, rule: Arithmetic, posts: Posts, time: int, sources: IntArray) -> Array:
         """Spikes of these sources arrive: their rows catch up.
 
         Returns:
@@ -39,36 +37,33 @@ class Block:
         if not sources.size:
             return np.zeros(self.weight.shape[1], dtype=np.int64)
         last_time, last_trace = self.time[sources, np.newaxis], self.trace[sources, np.newaxis]
-        kept = looked_up(rule.plus, time - last_time)
         self.time[sources] = time
-        self.trace[sources] = arith.int16(arith.stdp_mul(last_trace, kept) + FULL_TRACE)[:, 0]
-        receptor = int(self.receptor[0])
-        shift = rule.shift[receptor]
-        weight = self._caught_up(rule, posts, arith.w32(self.weight[sources] << shift), time, last_time, last_trace)
-        self.weight[sources] = words = (weight >> shift) & LIMIT
+        self.trace[sources] = rule.raised(rule.decayed(last_trace, time - last_time, "pre"))[:, 0]
+        loaded = rule.loaded(self.weight[sources], self.receptor)
+        weight = self._caught_up(rule, posts, loaded, time, last_time, last_trace)
+        self.weight[sources] = words = rule.stored(weight, self.receptor)
         return np.asarray(words.sum(axis=0))
 
     def _caught_up(
-        self, rule: Rule, posts: Posts, weight: IntArray, time: int, last_time: IntArray, last_trace: IntArray
-    ) -> IntArray:
+        self, rule: Arithmetic, posts: Posts, weight: Array, time: int, last_time: IntArray, last_trace: Array
+    ) -> Array:
         late = self.delay if rule.delayed_posts else 0
         begin, end = np.maximum(last_time - late, 0), max(time - late, 0)
-        known = (np.arange(HISTORY) < posts.count[:, np.newaxis]) & (posts.time <= end)
+        known = (np.arange(posts.room) < posts.count[:, np.newaxis]) & (posts.time <= end)
         known[:, 0] = False
-        for entry in range(1, HISTORY):
+        for entry in range(1, posts.room):
             there = posts.time[:, entry]
             inside = np.flatnonzero(known[:, entry] & (there > begin.min()))
             if not inside.size:
                 continue
             since = there[inside] + late - last_time
-            rise = arith.stdp_mul(last_trace, looked_up(rule.plus, since))
+            rise = rule.decayed(last_trace, since, "pre")
             risen = rule.moved(weight[:, inside], rise, self.receptor[inside], up=True)
             weight[:, inside] = np.where((there[inside] > begin) & (since > 0), risen, weight[:, inside])
         # Times rise with the entries, so that as many are known as the newest one's place says.
         newest = known.sum(axis=1)
         some = np.flatnonzero(newest)
         at = newest[some]
-        kept = looked_up(rule.minus, time - (posts.time[some, at] + late))
-        fall = arith.stdp_mul(posts.trace[some, at], kept)
+        fall = rule.decayed(posts.trace[some, at], time - (posts.time[some, at] + late), "post")
         weight[:, some] = rule.moved(weight[:, some], fall, self.receptor[some], up=False)
         return weight

@@ -158,8 +158,15 @@ def test_lava_itself_learns_the_same(snnc: Snnc, made: Place, tmp_path: Path) ->
         == 0
     )
     common = ("learn", "run", folder, "--data", made.data, "--samples", 12, "--epochs", 2, "--shuffle", 1)
-    assert snnc(*common, "--backend", "loihi", "-o", tmp_path / "lava.npz").code == 0
-    assert snnc(*common, "-t", "loihi1", "-o", tmp_path / "ours.npz").code == 0
+    ran = snnc(*common, "--backend", "loihi", "-o", tmp_path / "lava.npz", "--json")
+    assert ran.code == 0, ran.err
+    drift = json.loads(ran.out)["drift"]["linear0"]
+    ran = snnc(*common, "-t", "loihi1", "-o", tmp_path / "ours.npz", "--json")
+    assert ran.code == 0, ran.err
+    own = json.loads(ran.out)["drift"]["linear0"]
+    assert drift["error"] > 0
+    assert (drift.pop("by"), own.pop("by")) == ("the reference, whose integers equal Lava's weight for weight", "")
+    assert drift == own
     lava, ours = weights(tmp_path / "lava.npz"), weights(tmp_path / "ours.npz")
     assert np.array_equal(lava["fixed/linear0"], ours["fixed/linear0"])
     ran = snnc(*common, "--backend", "loihi", "-o", tmp_path / "x.npz", "--checkpoint", tmp_path / "c.npz")

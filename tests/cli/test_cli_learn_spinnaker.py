@@ -98,7 +98,14 @@ def test_samples_are_one_run_of_the_chip(snnc: Snnc, place: Path) -> None:
         "learn", "run", place / "out", "--data", place / "data.npz", "--backend", "spinnaker", "-o", weights, "--json"
     )
     assert ran.code == 0, ran.err
-    assert json.loads(ran.out)["samples"] == 7
+    result = json.loads(ran.out)
+    assert result["samples"] == 7
+    drift = result["drift"]["linear0"]
+    with np.load(weights, allow_pickle=False) as data:
+        assert np.histogram(data["linear0"], drift["edges"])[0].tolist() == drift["histograms"]["integers"]
+    assert drift["error"] <= sum(drift["causes"].values())
+    assert drift["causes"]["deferred"] > drift["causes"]["words"] > 0
+    assert len(drift["over_time"]["error"]) == len(drift["over_time"]["step"]) == 24
     opened = open_folder(place / "out", discover())
     parts = opened.float_graph(), opened.fixed_graph("spinnaker1"), opened.scales("spinnaker1")
     made = bound(*parts, learning_of(opened.folder))
@@ -107,6 +114,16 @@ def test_samples_are_one_run_of_the_chip(snnc: Snnc, place: Path) -> None:
     assert np.array_equal(words(weights), emulate(made, x).weights["linear0"].T)
     assert not np.array_equal(words(weights), emulate(made, x[::-1]).weights["linear0"].T)
     assert np.mean(words(weights) != stored(place / "out")) > 0.9
+
+
+def test_the_drift_is_shown_with_what_the_chip_does(snnc: Snnc, place: Path, tmp_path: Path) -> None:
+    ran = snnc("learn", "run", place / "out", "--data", place / "data.npz", "--backend", "spinnaker", "--samples", 2,
+               "-o", tmp_path / "w.npz")  # fmt: skip
+    said = " ".join(ran.out.split())
+    assert "pairs wait for the next pre spike" in said
+    assert "off the float rule on average" in said
+    assert "mean error from the first to the last step: |" in said
+    assert "measured on" not in said, "the emulator's own"
 
 
 def test_a_run_goes_on_from_its_checkpoint(snnc: Snnc, place: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from snnc.errors import InputError, UnsupportedError
 from snnc.ir import IntArray
 from snnc.learning import configure
 from snnc.trace import Trace
-from snnc_loihi.learn import LavaLearner
+from snnc_loihi.learn import LavaLearner, learning_drift
 from snnc_reference.learning_chip import ChipLearning
 from snnc_reference.learning_run import Learner
 from unit.learning.learning_nets import Made, made, network, rule, spikes
@@ -75,6 +75,27 @@ def test_slightly_different_learning_is_noticed(live: Any, monkeypatch: pytest.M
     """Inputs exchanged, post spikes a step late, another seed."""
     kept, _ = ours(*NETS["loihi1"], monkeypatch, **change)
     assert not np.array_equal(kept, live["loihi1"][0].history["fc"])
+
+
+def test_the_drift_of_lava_is_that_of_its_own_integers(live: Any) -> None:
+    """Measured on the reference, said so; another seed of the twin is noticed."""
+    lava, _ = live["loihi1"]
+    one, data = NETS["loihi1"]
+    steps = lava.plastic["fc"].step
+    ends = []
+    for seed in (None, 12):
+        twin = LavaLearner(
+            one.graph, one.plastic, twin=lambda seed=seed: Learner(one.graph, one.plastic, scales=one.scales, seed=seed)
+        )
+        found = learning_drift(twin, [(sample, None) for sample in data])["fc"]
+        assert "the reference" in found["by"]
+        assert found["steps"] == len(lava.history["fc"])
+        assert found["error"] > 0
+        assert set(found["causes"]) == {"rates", "saturation", "rounding"}
+        own = np.histogram(lava.history["fc"][-1] * steps, found["edges"])[0].tolist()
+        ends.append(own == found["histograms"]["integers"])
+    assert ends == [True, False]
+    assert learning_drift(LavaLearner(one.graph, one.plastic), [(data[0], None)]) == {}
 
 
 def test_what_lava_cannot_do_in_one_run() -> None:

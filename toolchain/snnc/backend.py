@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from snnc.errors import InputError, unknown
 from snnc.ir import FixedGraph, FloatArray, Graph, Network
+from snnc.learning.drift import FloatTwin
+from snnc.learning.rule import Rule
 from snnc.learning.session import Learner
 from snnc.learning.settings import LearningConfig
 from snnc.target import Target
@@ -153,6 +155,25 @@ class Teacher(Backend, Protocol):
         """
 
 
+@runtime_checkable
+class Drifting(Teacher, Protocol):
+    """A back end that can say how far its integers drift from the float rules while they learn, and why."""
+
+    def learning_drift(
+        self, learner: Any, samples: Iterable[tuple[npt.NDArray[Any], int | None]], phase: str | None = None
+    ) -> Mapping[str, Any]:
+        """Drift of integers from their float rules, on the spikes that synapses see while they learn.
+
+        Args:
+            learner: one of the back end's own, before its first sample.
+            samples: (spikes [T, *shape], label).
+            phase: that learns; None takes the first.
+
+        Returns:
+            Projection -> :func:`snnc.learning.drift.summary`; empty where nothing learns in integers.
+        """
+
+
 MakeLearner = Callable[..., Learner]
 """Makes a learner; arguments as of :meth:`Teacher.learner`."""
 
@@ -200,10 +221,13 @@ class Reference(Backend, Protocol):
                 (teacher forcing).
         """
 
+    def float_twin(self, rule: Rule, weights: FloatArray) -> FloatTwin:
+        """Synapses [post, pre] that learn by a rule as it is meant: what a back end measures its drift from."""
+
     def learning_drift(
         self, learner: Any, samples: Iterable[tuple[npt.NDArray[Any], int | None]], phase: str | None = None
     ) -> Mapping[str, Any]:
-        """Drift of integers from their float rules on the spikes that a fresh learner's synapses see."""
+        """As of :meth:`Drifting.learning_drift`."""
 
 
 @dataclass(frozen=True, eq=False)

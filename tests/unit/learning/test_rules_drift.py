@@ -11,7 +11,8 @@ import pytest
 
 from snnc.errors import UnsupportedError
 from snnc.learning import LearningOptions, build, lower_rule
-from snnc_reference.learning_rules_drift import CAUSES, Drift, drift
+from snnc.learning.drift import Drift
+from snnc_reference.learning_rules_drift import CAUSES, drift
 
 POST, PRE, STEPS = 30, 40, 150
 

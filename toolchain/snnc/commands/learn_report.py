@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import RenderableType
 
 from snnc.artifacts import Opened
 from snnc.backend import EMULATOR
@@ -126,6 +127,11 @@ def show(screen: Screen, result: Mapping[str, Any]) -> None:
     screen.show(text.simple_table(columns, rows, numbers="lrrrl"))
     for line in _lines(result):
         screen.line(line)
+    for name, one in result["drift"].items():
+        screen.show(_drift_table(name, one))
+        for line in _drift_lines(name, one):
+            screen.line(line)
+    screen.line(f"wrote {result['weights']}")
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
@@ -134,14 +140,23 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     if result["accuracy"] is not None:
         how = "by the first spike" if result["assignment"] is None else "after label assignment"
         yield f"accuracy {how}: {percent(result['accuracy'])}"
-    for name, one in result["drift"].items():
-        causes = ", ".join(f"{cause} {size:.3g}" for cause, size in one["causes"].items())
-        yield f"{name}: after {one['steps']} steps integers are {one['error']:.3g} off the float rule ({causes})"
-        if one["stalled"]:
-            yield f"{name}: {percent(one['stalled'])} of the synapses that should move never did (stalled)"
-    yield f"wrote {result['weights']}"
 
 
-def _bars(counts: list[int]) -> str:
+def _drift_table(name: str, one: Mapping[str, Any]) -> RenderableType:
+    rows = [(cause, f"{size:.3g}", one["meanings"][cause]) for cause, size in one["causes"].items()]
+    return text.simple_table((f"drift of {name} from", "adds", "what the chip does"), rows, numbers="lrl")
+
+
+def _drift_lines(name: str, one: Mapping[str, Any]) -> Iterator[str]:
+    by = f", measured on {one['by']}" if one["by"] else ""
+    off = f"{one['error']:.3g} off the float rule on average, {one['worst']:.3g} at most"
+    yield f"{name}: after {one['steps']} steps on the first samples, integers are {off}{by}"
+    if one["error"]:
+        yield f"{name}: mean error from the first to the last step: |{_bars(one['over_time']['error'])}|"
+    if one["stalled"]:
+        yield f"{name}: {percent(one['stalled'])} of the synapses that should move never did (stalled)"
+
+
+def _bars(counts: Sequence[float]) -> str:
     marks, most = " .:-=+*#%@", max(counts, default=0) or 1
     return "".join(marks[round((len(marks) - 1) * count / most)] for count in counts)

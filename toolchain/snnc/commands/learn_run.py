@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.artifacts import Opened, open_folder
-from snnc.backend import EMULATOR, Backend, Registry, Teacher, discover, make_learner
+from snnc.backend import EMULATOR, Backend, Drifting, Registry, Teacher, discover, make_learner
 from snnc.commands.learn_report import show, summary
 from snnc.commands.learn_state import Position, read_checkpoint, write_checkpoint, write_weights
 from snnc.commands.screen import Screen
@@ -104,9 +104,8 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
         progress("judge", 0, 1)
         found = summary(opened, learner, before, samples, _test(opened, what, samples), grouped(learning))
         head = [(one, label) for one, label in _labelled(samples.head(DRIFT))]
-        drift = (
-            {} if what.backend != "reference" else opened.registry.reference.learning_drift(fresh(), head, what.phase)
-        )
+        chosen = opened.registry.reference if target == FLOAT else opened.registry.backend(what.backend)
+        drift = {} if not isinstance(chosen, Drifting) else chosen.learning_drift(fresh(), head, what.phase)
         progress("judge", 1, 1)
     result = {**facts, **found, "drift": dict(drift), "weights": str(what.output)}
     if as_json:
