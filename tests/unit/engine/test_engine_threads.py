@@ -13,7 +13,7 @@ import pytest
 
 from kernel_brute import LOIHI, Brute, neurons, plan, source
 from kernel_checks import spikes, weights
-from snnc.engine import native
+from snnc.engine import native, run
 from snnc.engine.attach import LARGE_CHUNK
 from snnc.engine.plan import Dense, Plan, Way
 from snnc.errors import FormatError, TraceError
@@ -143,3 +143,20 @@ def test_a_program_ends_and_its_children_run(how: str) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM, how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ))
     assert (done.returncode, done.stdout) == (0, "same\n"), done.stderr
+
+
+@pytest.mark.parametrize("value", [-128, -1, 2, 127])
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (40, 1), (40, 2)])
+def test_what_is_no_spike_is_said_wherever_it_is(batch: int, threads: int, value: int) -> None:
+    """The kernels look while they read; -1 is a spike of populations with two signs, none of an input."""
+    p = layer(6)
+    sent = spikes(np.random.default_rng(6), batch, STEPS, N_IN, 0.4)
+    run.execute(p, sent, threads=threads)
+    for at in ((0, 0, 0), (batch - 1, STEPS - 1, N_IN - 1), (batch // 2, 2, 16)):
+        wrong = sent.copy()
+        wrong[at] = value
+        low, high = min(value, 0), max(value, 1)
+        with pytest.raises(TraceError, match=f"spikes are 0 or 1; found {low} to {high}"):
+            run.execute(p, wrong, threads=threads)
+    signed = native.execute(native.prepare(p), {0: -sent}, STEPS, native.Wishes((1,)), threads=threads).signals[1]
+    assert np.array_equal(signed, Brute(p).run({0: -sent}, STEPS)[0][1])

@@ -19,6 +19,7 @@ from snnc.errors import FormatError, TraceError
 Array = npt.NDArray[Any]
 SCRATCH_LIMIT = 1 << 28
 """Scratch memory of one thread is kept below this by smaller chunks."""
+NO_SPIKE = "a spike is none of -1, 0 and 1"
 AT = {name: column for column, name in enumerate(PORT)}
 CHUNK, SCRATCH = CALL.index("chunk"), CALL.index("scratch")
 
@@ -127,8 +128,11 @@ class Call:
         self.signals: dict[int, Array] = {}
         self.states: dict[tuple[int, str], Array] = {}
 
-    def give(self, given: Mapping[int, Array], forced: Mapping[int, Array], extra: Mapping[int, Extra]) -> None:
-        """Puts inputs into the ports."""
+    def give(
+        self, given: Mapping[int, Array], forced: Mapping[int, Array], extra: Mapping[int, Extra],
+        binary: Collection[int] = (),
+    ) -> None:  # fmt: skip
+        """Puts inputs into the ports; those that are named ``binary`` may be 0 and 1 only."""
         sizes = {len(values) for values in (*given.values(), *forced.values())}
         if len(sizes) != 1:
             raise TraceError(f"what is given has batches of {sorted(sizes)} samples, allowed is one size")
@@ -137,6 +141,7 @@ class Call:
         for k, values in given.items():
             p = self.plan.populations[k]
             self._signal(k, "given", values, self.steps + p.extra, p.numbers)
+            self._put(k, "binary", int(k in binary))
         for k, values in forced.items():
             self._signal(k, "forced", values, self.steps, numbers=False)
         for k, added in extra.items():
@@ -246,7 +251,7 @@ class Call:
     def check(self, end: int) -> None:
         """Turns how a run ended into an error."""
         if end & NOT_SPIKES:
-            raise TraceError("a spike is none of -1, 0 and 1")
+            raise TraceError(NO_SPIKE)
         if end & LEFT_WIDTH:
             raise FormatError(f"a state left {self.plan.conventions.state_bits} bits")
 
@@ -271,7 +276,7 @@ def _narrowed(p: Population, values: Array, dtype: type[Any]) -> Array:
     if dtype is np.int8:
         low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
         if low < -1 or high > 1:
-            raise TraceError(f"{p.name}: a spike is none of -1, 0 and 1")
+            raise TraceError(f"{p.name}: {NO_SPIKE}")
         if values.itemsize == 1:
             return values.view(np.int8)
     return values.astype(dtype)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.engine import chains, dense, native
+from snnc.engine.given import check_input
 from snnc.engine.plan import Group, Plan, Population
 from snnc.engine.record import Recorder, shown
 from snnc.engine.signals import Sent, note
@@ -48,13 +49,14 @@ def segments(plan: Plan) -> tuple[Segment, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """What every run of a plan asks again: where its input is, who is stepped, which sources a trace shows."""
+    """What every run of a plan asks again: where its input is, who is stepped, how a trace shows them and sources."""
 
     whole: bool
     source: int
     neurons: tuple[int, ...]
     shown: tuple[Population, ...]
     index: Mapping[str, int]
+    views: Mapping[int, native.View]
 
 
 @lru_cache(maxsize=16)
@@ -67,6 +69,7 @@ def route(plan: Plan) -> Route:
         tuple(i for i, p in numbered if p.kind not in SOURCES),
         tuple(p for _, p in numbered if p.kind in SOURCES and shown(p) and not p.numbers),
         {p.name: i for i, p in numbered},
+        {i: native.viewer(p) for i, p in numbered if p.kind not in SOURCES},
     )
 
 
@@ -87,6 +90,7 @@ def run(
     """
     if route(plan).whole:
         return _whole(plan, given, probes, forced, threads, worst)
+    check_input(plan, given)
     recorder = Recorder(plan, probes, given.shape[0], given.shape[1])
     parts = segments(plan)
     step = dense.chunk(plan, given.shape[1])
@@ -209,16 +213,15 @@ def _whole(
     found = native.execute(
         native.prepare(plan), {ways.source: native.flat(populations[ways.source], given)}, steps, wishes,
         forced={ways.index[name]: native.flat(populations[ways.index[name]], a) for name, a in forced.items()},
-        threads=threads,
+        threads=threads, binary={ways.source},
     )  # fmt: skip
-    spikes = {populations[i].name: native.logical(populations[i], a, steps) for i, a in found.signals.items()}
+    spikes = {populations[i].name: ways.views[i](steps, a) for i, a in found.signals.items()}
     for p in ways.shown:
         if probes.wants_spikes(p.name):
             one = p.kind == "constant"
             ones = np.ones((*given.shape[:2], *p.shape), dtype=np.int8) if one else given.astype(np.int8, copy=False)
             spikes[p.name] = ones.view()  # a trace is read-only, what the user gave is not
-    states = {(populations[i].name, name): native.logical(populations[i], a, steps)
-              for (i, name), a in found.states.items()}  # fmt: skip
+    states = {(populations[i].name, name): ways.views[i](steps, a) for (i, name), a in found.states.items()}
     if worst is not None:
         for i in ways.neurons:
             if populations[i].ways:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,19 @@ from snnc.engine.calls import Call, Extra, Result, Wishes, executable
 from snnc.engine.plan import Plan, Population
 from snnc.errors import UnsupportedError
 
-__all__ = ["Extra", "Prepared", "Result", "Wishes", "executable", "execute", "flat", "logical", "prepare", "whole"]
+__all__ = [
+    "Extra",
+    "Prepared",
+    "Result",
+    "View",
+    "Wishes",
+    "executable",
+    "execute",
+    "flat",
+    "prepare",
+    "viewer",
+    "whole",
+]
 
 Array = npt.NDArray[Any]
 GRAIN = 2
@@ -49,6 +61,7 @@ def execute(
     groups: range | None = None,
     forced: Mapping[int, Array] | None = None,
     extra: Mapping[int, Extra] | None = None,
+    binary: Collection[int] = (),
     threads: int = 1,
     variant: str | None = None,
 ) -> Result:
@@ -63,19 +76,20 @@ def execute(
         groups: which groups; all of them if None.
         forced: population -> int8 [B, T, neurons] in logical time and engine order, sent instead of its own spikes.
         extra: population -> what is added to it.
+        binary: given populations whose spikes are 0 or 1; -1 is none of them.
         threads: parts of the batch that run at the same time; the result does not depend on it.
         variant: name of a build of the kernels.
 
     Raises:
         UnsupportedError: there are no kernels.
-        TraceError: something that is given has the wrong shape, or spikes that are none of -1, 0, 1.
+        TraceError: something that is given has the wrong shape, or bytes that are no spikes.
         FormatError: a state left its width and the conventions refuse that.
     """
     found = library.state()
     if not isinstance(found, library.Kernels):
         raise UnsupportedError(f"there are no compiled kernels: {found.reason}")
     run = Call(prepared, steps, groups or range(len(prepared.plan.groups)))
-    run.give(given, forced or {}, extra or {})
+    run.give(given, forced or {}, extra or {}, binary)
     run.ask(wishes)
     number = found.number(variant)
     threads = min(threads, run.batch)
@@ -92,18 +106,24 @@ def grain(prepared: Prepared, batch: int, threads: int) -> int:
 def flat(p: Population, array: Array) -> Array:
     """[B, T, *shape] as [B, T, neurons] in engine order."""
     rows = array.reshape(*array.shape[:2], -1)
-    return rows if p.order is None else rows[:, :, p.order]
+    return rows if p.order is None else rows.take(p.order, axis=2)
 
 
-def logical(p: Population, array: Array, steps: int) -> Array:
-    """[B, window, neurons] in engine order as [B, T, *shape]: a view wherever the order is channel-last."""
-    cut = array[:, p.latency - p.first : p.latency - p.first + steps]
+View = Callable[[int, Array], Array]
+
+
+def viewer(p: Population) -> View:
+    """Shows [B, window, neurons] in engine order as [B, T, *shape]: a view wherever the order is channel-last."""
+    low = p.latency - p.first
     if p.order is None:
-        return cut.reshape(*cut.shape[:2], *p.shape)
+        return lambda steps, array: array[:, low : low + steps].reshape(len(array), steps, *p.shape)
     channels, *space = p.shape
     last = np.arange(p.size).reshape(p.shape)
     if np.array_equal(np.moveaxis(last, 0, -1).reshape(-1), p.order):
-        return np.moveaxis(cut.reshape(*cut.shape[:2], *space, channels), -1, 2)
+        axes = (0, 1, 2 + len(space), *range(2, 2 + len(space)))
+        return lambda steps, array: (
+            array[:, low : low + steps].reshape(len(array), steps, *space, channels).transpose(axes)
+        )
     back = np.empty(p.size, dtype=np.int64)
     back[p.order] = np.arange(p.size)
-    return cut[:, :, back].reshape(*cut.shape[:2], *p.shape)
+    return lambda steps, array: array[:, low : low + steps].take(back, axis=2).reshape(len(array), steps, *p.shape)

@@ -15,7 +15,7 @@ from snnc.engine import session as sessions
 from snnc.engine.choice import ENGINES, Engine
 from snnc.engine.given import check_forced, check_input
 from snnc.engine.plan import Plan
-from snnc.errors import ConfigError, UnsupportedError, unknown
+from snnc.errors import ConfigError, TraceError, UnsupportedError, unknown
 from snnc.ir import FixedGraph
 from snnc.trace import Probes, Trace
 
@@ -70,17 +70,28 @@ def execute(
     if engine not in ENGINES:
         raise ConfigError(unknown("engine", engine, ENGINES))
     plan = planned(network)
+    given = check_input(plan, spikes, look=False)
+    try:
+        return _run(plan, spikes, given, probes or Probes(), engine, threads, forced, worst)
+    except TraceError:
+        check_input(plan, spikes)  # says what the kernels found
+        raise
+
+
+def _run(
+    plan: Plan, spikes: Numbers, given: Numbers, probes: Probes, engine: Engine, threads: int,
+    forced: Mapping[str, Numbers] | None, worst: dict[str, list[int]] | None,
+) -> Trace:  # fmt: skip
     if engine != "dense" and threads == 1 and forced is None and worst is None:
-        kept = sessions.session(plan, spikes.shape, probes or Probes())
+        kept = sessions.session(plan, given.shape, probes)
         if kept is not None:
-            return kept.run(check_input(plan, spikes))
+            return kept.run(given)
     chosen = choose(plan, engine)
-    given = check_input(plan, spikes)
     replaced = check_forced(plan, forced, given.shape[:2])
     if chosen == "event" and followed(plan, replaced):
         from snnc.engine import mixed
 
-        return mixed.run(plan, executor, given, probes or Probes(), replaced, threads, worst)
+        return mixed.run(plan, executor, given, probes, replaced, threads, worst)
     return executor(plan).run(spikes, probes, forced, worst)
 
 

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class Session:
         self.given = source * len(PORT) + AT["given"]
         self.call = Call(self.prepared, steps, range(len(plan.groups)))
         dummy = np.zeros((batch, steps, self.source.size), dtype=np.int64 if self.source.numbers else np.int8)
-        self.call.give({source: dummy}, {}, {})
+        self.call.give({source: dummy}, {}, {}, {source})
         neurons = [(i, p) for i, p in enumerate(plan.populations) if p.kind == "neuron"]
         states = {i for i, p in neurons if probes.wants_states(p.name)}
         self.call.ask(native.Wishes({i for i, p in neurons if probes.wants_spikes(p.name)}, states))
@@ -88,7 +88,15 @@ class Session:
         for i, array in self.call.signals.items():
             p = self.plan.populations[i]
             rooms.append(
-                Room(i * len(PORT) + AT["out"], array.shape, np.int8, viewer(p, steps), p.name, "", _key(i, "", array))
+                Room(
+                    i * len(PORT) + AT["out"],
+                    array.shape,
+                    np.int8,
+                    partial(native.viewer(p), steps),
+                    p.name,
+                    "",
+                    _key(i, "", array),
+                )
             )
         seen: dict[int, int] = {}
         for (i, name), array in self.call.states.items():
@@ -96,15 +104,23 @@ class Session:
             seen[i] = number + 1
             port = i * len(PORT) + AT[f"state{number}"]
             rooms.append(
-                Room(port, array.shape, array.dtype.type, viewer(p, steps), p.name, name, _key(i, name, array))
+                Room(
+                    port,
+                    array.shape,
+                    array.dtype.type,
+                    partial(native.viewer(p), steps),
+                    p.name,
+                    name,
+                    _key(i, name, array),
+                )
             )
         return rooms
 
     def run(self, given: Numbers) -> Trace:
-        """Runs samples; ``given`` is checked, [B, T, *shape] of the session's shape.
+        """Runs samples, [B, T, *shape] of the session's shape, int8 or, of numbers, int64.
 
         Raises:
-            TraceError: a spike is none of -1, 0 and 1.
+            TraceError: a spike is none of 0 and 1.
             FormatError: a state left its width and the conventions refuse that.
         """
         flat = np.ascontiguousarray(native.flat(self.source, given), dtype=self._dtype)
@@ -151,20 +167,6 @@ def _placed(rooms: list[Room]) -> tuple[int, tuple[Room, ...]]:
 
 def _key(population: int, state: str, array: Numbers) -> tuple[int, str] | None:
     return (population, state) if array.nbytes >= REUSED else None
-
-
-def viewer(p: Population, steps: int) -> Callable[[Numbers], Numbers]:
-    """From [B, window, neurons] in engine order to [B, T, *shape]; a view wherever the order is channel-last."""
-    low = p.latency - p.first
-    high, shape = low + steps, p.shape
-    if p.order is None:
-        return lambda array: array[:, low:high].reshape(-1, steps, *shape)
-    channels, *space = shape
-    last = np.arange(p.size).reshape(shape)
-    if np.array_equal(np.moveaxis(last, 0, -1).reshape(-1), p.order):
-        axes = (0, 1, 2 + len(space), *range(2, 2 + len(space)))
-        return lambda array: array[:, low:high].reshape(-1, steps, *space, channels).transpose(axes)
-    return lambda array: native.logical(p, array, steps)
 
 
 @lru_cache(maxsize=8)

@@ -146,9 +146,13 @@ INLINE void append(Signal *g, int64_t row, const int8_t *s, int64_t n, int64_t t
   g->used += plus + minus;
 }
 
-/* True if a byte is none of -1, 0, 1. */
-INLINE int strange(const int8_t *s, int64_t n) {
+/* True if a byte is none of -1, 0, 1; of 0 and 1 only if they are binary. */
+INLINE int strange(const int8_t *s, int64_t n, int64_t binary) {
   uint8_t bad = 0;
+  if (binary) {
+    for (int64_t i = 0; i < n; i++) bad |= (uint8_t)s[i];
+    return bad > 1;
+  }
   for (int64_t i = 0; i < n; i++) bad |= (uint8_t)((uint8_t)(s[i] + 1) > 2);
   return bad;
 }

@@ -14,13 +14,14 @@ static int list_given(Run *r, int64_t pop) {
   int64_t base = port->forced ? port->forced : port->given;
   int64_t sample = port->forced ? port->forced_sample : port->given_sample;
   int64_t step = port->forced ? port->forced_step : port->given_step;
+  int64_t binary = port->binary && !port->forced;
   int bad = 0;
   g->used = 0;
   for (int64_t b = r->begin; b < r->end; b++)
     for (int64_t t = 0; t < g->steps; t++) {
       const int8_t *s = AT(const int8_t, base + b * sample + t * step);
-      append(g, (b - r->begin) * g->steps + t, s, p->n, p->ternary);
-      bad |= strange(s, p->n);
+      append(g, (b - r->begin) * g->steps + t, s, p->n, p->ternary && !binary);
+      bad |= strange(s, p->n, binary);
     }
   return bad;
 }
@@ -30,7 +31,9 @@ static int strange_given(const Run *r, int64_t pop) {
   const Population *p = r->pops + pop;
   for (int64_t b = r->begin; b < r->end; b++)
     for (int64_t t = 0; t < window(r, p); t++)
-      if (strange(AT(const int8_t, port->given + b * port->given_sample + t * port->given_step), p->n)) return 1;
+      if (strange(AT(const int8_t, port->given + b * port->given_sample + t * port->given_step), p->n,
+                  port->binary))
+        return 1;
   return 0;
 }
 

@@ -56,6 +56,7 @@ typedef struct {
   int64_t extra_x, extra_drive;             /* int64 [B, window, (receptors,) n] or 0 */
   int64_t range;                            /* int64 [receptors][2]: smallest and largest sum, or 0 */
   int64_t consumed;                         /* somebody needs its events */
+  int64_t binary;                           /* what is given has to be 0 or 1 */
 } Port;
 
 typedef struct {
