@@ -110,4 +110,4 @@ def moved(one: RuleSynapses) -> dict[str, Any]:
 
 def variants() -> list[str]:
     """NumPy and every build of the kernels."""
-    return ["none"]
+    return ["none", *(FOUND.variants if FOUND else ())]

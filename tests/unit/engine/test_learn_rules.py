@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -127,16 +126,28 @@ def test_a_tag_at_the_end_of_the_accumulator_never_rests() -> None:
         assert np.array_equal(whole.tag_1, blocks.tag_1)
 
 
-def swapped_sides(train: Train) -> RuleSynapses:
+def test_a_small_sum_on_large_sides_agrees() -> None:
+    """More neurons than the kernels hold at a time; few spikes, many, and in the end none."""
+    rng = np.random.default_rng(0)
+    for n, m, rates in ((530, 270, (0.05, 0.002)), (300, 3, (0.02, 0.3)), (2, 600, (0.4, 0.3)), (257, 256, (0.9, 0.9))):
+        for rule in (PAIR, replace(PAIR, t_epoch=1), replace(PAIR, dw=PAIR.dw[:1], dt=())):
+            pre, post = (rng.random((12, size)) < rate for size, rate in zip((n, m), rates, strict=True))
+            pre[9:], post[9:] = False, False
+            start = 2 * rng.integers(-128, 128, (m, n))
+            train = Train(rule, start, "stochastic", pre, post, np.zeros((12, 3, m), dtype=np.int64))
+            assert difference(train, *(made(train, variant) for variant in variants())) == ""
+
+
+def swapped_sides(train: Train, variant: str) -> RuleSynapses:
     class Swapped(RuleSynapses):
         def step(self, pre: Any, post: Any, third: Any = None) -> Any:
             return super().step(post, pre, third)
 
-    return Swapped(train.rule, train.start, variant="none")
+    return Swapped(train.rule, train.start, variant=variant)
 
 
-def mutant(name: str, patch: pytest.MonkeyPatch) -> Callable[[Train], RuleSynapses]:
-    """Breaks the NumPy path in a plausible way."""
+def mutant(name: str, patch: pytest.MonkeyPatch) -> None:
+    """Breaks the engine in a plausible way."""
     step, history, summed = learn_numpy.step, learn_numpy._history, learn_numpy._summed
 
     def y2_at_once(memory: Any, rules: Recipe, now: Any, pre: Any, post: Any) -> Any:
@@ -157,37 +168,38 @@ def mutant(name: str, patch: pytest.MonkeyPatch) -> Callable[[Train], RuleSynaps
             rows[k] = [table[j][hit[j]] for j in range(len(start))]
         return rows
 
-    def floored(block: Any, *rest: Any) -> Any:
-        return summed(replace(block, phase=replace(block.phase, now=replace(block.phase.now, threshold=127))), *rest)
-
     places: dict[str, tuple[Any, str, Any]] = {
         "y2 in the same step": (learn_numpy, "step", y2_at_once),
         "dice for each weight": (learn_numpy, "_summed", per_weight),
-        "floor for stochastic": (learn_numpy, "_summed", floored),
         "impulse before decay": (learn_numpy, "_history", before_decay),
+        "floor for stochastic": (Dice, "threshold", lambda _self: 127),
         "events of post only": (Recipe, "depends", frozenset({"y0"})),
         "one draw per step": (Dice, "early", property(lambda self: self.faces[3])),
+        "fractions of impulses lost": (Recipe, "kicks", (40, 0, 0, 0, 0)),
     }
-    if name in places:
-        patch.setattr(*places[name])
-    return lambda train: RuleSynapses(train.rule, train.start, variant="none")
+    patch.setattr(*places[name])
 
 
-MUTANTS = ("y2 in the same step", "dice for each weight", "floor for stochastic", "impulse before decay",
-           "events of post only", "one draw per step")  # fmt: skip
+MUTANTS = [
+    *((name, "none") for name in ("y2 in the same step", "dice for each weight", "impulse before decay")),
+    *((name, variant) for variant in variants() for name in (
+        "floor for stochastic", "events of post only", "one draw per step", "fractions of impulses lost")),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MUTANTS)
-def test_plausible_mistakes_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "variant"), MUTANTS)
+def test_plausible_mistakes_are_caught(name: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
-    shape = (60, 12)
+    shape = (200, 12)
+    rule = replace(PAIR, x1=SynapticTrace(40.3, 8))
     train = Train(
-        PAIR, 2 * rng.integers(-60, 60, (12, 12)), "stochastic", (rng.random(shape) < 0.2).astype(np.int64),
-        (rng.random(shape) < 0.3).astype(np.int64), np.zeros((60, 3, 12), dtype=np.int64),
+        rule, 2 * rng.integers(-60, 60, (12, 12)), "stochastic", (rng.random(shape) < 0.2).astype(np.int64),
+        (rng.random(shape) < 0.08).astype(np.int64), np.zeros((200, 3, 12), dtype=np.int64),
     )  # fmt: skip
-    assert difference(train, made(train, "none")) == ""
-    assert "step" in difference(train, swapped_sides(train))
-    assert "step" in difference(train, mutant(name, monkeypatch)(train))
+    assert difference(train, made(train, variant)) == ""
+    assert "step" in difference(train, swapped_sides(train, variant))
+    mutant(name, monkeypatch)
+    assert "step" in difference(train, made(train, variant))
 
 
 @pytest.mark.parametrize("variant", variants())

@@ -25,7 +25,18 @@ CALL: Final = (
     "populations", "ways", "pops_at", "ways_at", "groups", "members", "ports", "group", "group_end", "begin", "end",
     "steps", "chunk", "scratch", "counts",
 )  # fmt: skip
-TABLES: Final = (POPULATION, WAY, PORT, CALL)
+LEARN: Final = (
+    "what", "pre", "post", "epoch", "room", "w", "t", "d", "x", "y", "last_pre", "last_post", "given", "heard", "sent",
+    "payload", "ports", "waits", "reads", "uses", "place", "early", "ends", "wide", "counted", "threshold", "face0",
+    "face1", "face2", "face3", "floors", "limits", "whole0", "whole1", "whole2", "whole3", "whole4", "part0", "part1",
+    "part2", "part3", "part4", "kick0", "kick1", "products", "factors", "first0", "first1", "first2", "count0",
+    "count1", "count2", "low0", "low1", "low2", "high0", "high1", "high2", "low_part0", "low_part1", "low_part2",
+    "high_part0", "high_part1", "high_part2", "x_past", "y_past", "own", "gathered", "columns", "out", "spiked_mask",
+    "fired_mask", "fired",
+)  # fmt: skip
+PRODUCT: Final = ("dependency", "mantissa", "shift", "left", "factor", "factors")
+FACTOR: Final = ("variable", "constant", "sign", "low", "high")
+TABLES: Final = (POPULATION, WAY, PORT, CALL, LEARN, PRODUCT, FACTOR)
 POPULATION_ARRAYS: Final = (
     "ku32", "kv32", "bias32", "fire32", "high32", "to32", "init32", "ku", "kv", "bias", "high", "low", "to", "init",
     "gain_u", "gain", "rest",

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.engine import learn_numpy
+from snnc.engine import learn_numpy, library
 from snnc.engine.learn_dice import Dice
+from snnc.engine.learn_native import Native
 from snnc.engine.learn_numpy import Memory, Now
 from snnc.engine.learn_tables import DELAYS, TAGS, VALUES, Recipe, recipe, stored
 from snnc.errors import InputError, Violation
@@ -32,12 +33,14 @@ class RuleSynapses:
         weights: [post, pre] integers; low bits that the width has not are cleared.
         weight_bits: width in the synaptic memory, 1 to 8, the sign of mixed weights included.
         rounding: of weights and tags; chips round stochastically.
+        variant: build of the kernels; None takes the best one, ``none`` NumPy, which also stands in for missing ones.
 
     Attributes:
         steps: how many have run.
 
     Raises:
         InputError: weights are no integers of 16 bits, or the width does not exist.
+        ConfigError: there is no such build of the kernels.
     """
 
     def __init__(
@@ -49,7 +52,6 @@ class RuleSynapses:
         rounding: Rounding = "stochastic",
         variant: str | None = None,
     ) -> None:
-        self.variant = variant
         start = _checked(weights, weight_bits)
         self.steps = 0
         self.shape: tuple[int, int] = start.shape
@@ -66,6 +68,7 @@ class RuleSynapses:
             last_pre=np.zeros(pre, dtype=np.int16),
             last_post=np.zeros(post, dtype=np.int16),
         )
+        self._native = _native(variant, self.memory, rule.t_epoch)
 
     @property
     def rule(self) -> PlasticityRule:
@@ -116,7 +119,8 @@ class RuleSynapses:
 
     def send(self, pre: Array) -> IntArray:
         """``weights @ pre``, int64 [post]; nothing learns."""
-        return learn_numpy.send(self.memory, _spikes("pre", pre, self.shape[1]))
+        given = _spikes("pre", pre, self.shape[1])
+        return learn_numpy.send(self.memory, given) if self._native is None else self._native.send(given)
 
     def step(self, pre: Array, post: Array, third: Array | None = None) -> IntArray:
         """One step.
@@ -145,6 +149,8 @@ class RuleSynapses:
         else:
             faces, threshold = self.dice.faces, self.dice.threshold()
             now = Now(place, self.dice.early, True, faces, threshold, made.counts(self.steps))
+        if self._native is not None:
+            return self._native.step(made, now, sent_by, heard_by)
         return learn_numpy.step(self.memory, made, now, sent_by, heard_by)
 
     def clear(self) -> None:
@@ -181,6 +187,11 @@ class RuleSynapses:
         for key, (home, _) in places.items():
             home[:] = read[key].T if key in ("weights", "tag_1", "tag_2") else read[key]
         self.steps, memory.wide = steps, True
+
+
+def _native(variant: str | None, memory: Memory, epoch: int) -> Native | None:
+    found = None if variant == "none" else library.kernels()
+    return None if found is None else Native(found, found.number(variant), memory, epoch)
 
 
 def _outside(key: str, home: Array) -> tuple[int, ...]:

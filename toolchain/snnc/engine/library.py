@@ -68,6 +68,10 @@ class Kernels:
         """
         return int(self.module.snnc_share(variant, calls, threads, grain))
 
+    def learn(self, variant: int, call: Any) -> int:
+        """Executes a step of synapses that learn: a table of :data:`~snnc.engine.layout.LEARN`."""
+        return int(self.module.snnc_learn(variant, call))
+
     def scratch(self, variant: int, call: Any) -> int:
         """Bytes of scratch memory that a call needs."""
         return int(self.module.snnc_scratch(variant, call))
@@ -120,11 +124,19 @@ def _installed() -> Path | None:
 
 def _declare(module: Any) -> None:
     module.snnc_name.restype = ctypes.c_char_p
-    for name in ("snnc_variants", "snnc_supported", "snnc_fields", "snnc_run", "snnc_scratch", "snnc_share"):
+    for name in (
+        "snnc_variants",
+        "snnc_supported",
+        "snnc_fields",
+        "snnc_run",
+        "snnc_scratch",
+        "snnc_share",
+        "snnc_learn",
+    ):
         getattr(module, name).restype = ctypes.c_int64
     for name in ("snnc_name", "snnc_supported", "snnc_fields"):
         getattr(module, name).argtypes = (ctypes.c_int64,)
-    for name in ("snnc_run", "snnc_scratch"):
+    for name in ("snnc_run", "snnc_scratch", "snnc_learn"):
         getattr(module, name).argtypes = (ctypes.c_int64, ctypes.c_void_p)
     module.snnc_share.argtypes = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 

@@ -4,15 +4,17 @@
 #define API __attribute__((visibility("default")))
 #define DECLARE(NAME)                   \
   int snnc_run_##NAME(const Call *call); \
-  int64_t snnc_scratch_##NAME(const Call *call);
+  int64_t snnc_scratch_##NAME(const Call *call); \
+  int snnc_learn_##NAME(const Learning *call);
 
 typedef struct {
   const char *name;
   int level; /* of x86-64 */
   int (*run)(const Call *);
   int64_t (*scratch)(const Call *);
+  int (*learn)(const Learning *);
 } Variant;
-#define ENTRY(NAME, LEVEL) {#NAME, LEVEL, snnc_run_##NAME, snnc_scratch_##NAME}
+#define ENTRY(NAME, LEVEL) {#NAME, LEVEL, snnc_run_##NAME, snnc_scratch_##NAME, snnc_learn_##NAME}
 
 #if defined(SNNC_PLAIN)
 DECLARE(plain)
@@ -65,8 +67,9 @@ API int64_t snnc_supported(int64_t variant) {
 
 /* Sizes of the tables in 64-bit fields, by which the host checks that it speaks of the same ones. */
 API int64_t snnc_fields(int64_t table) {
-  static const int64_t sizes[] = {sizeof(Population) / 8, sizeof(Way) / 8, sizeof(Port) / 8, sizeof(Call) / 8};
-  return table >= 0 && table < 4 ? sizes[table] : -1;
+  static const int64_t sizes[] = {sizeof(Population) / 8, sizeof(Way) / 8,     sizeof(Port) / 8,  sizeof(Call) / 8,
+                                  sizeof(Learning) / 8,   sizeof(Product) / 8, sizeof(Factor) / 8};
+  return table >= 0 && table < 7 ? sizes[table] : -1;
 }
 
 API int64_t snnc_run(int64_t variant, const Call *call) { return variants[variant].run(call); }
@@ -76,3 +79,4 @@ API int64_t snnc_scratch(int64_t variant, const Call *call) { return variants[va
 API int64_t snnc_share(int64_t variant, const Call *calls, int64_t threads, int64_t grain) {
   return share(variants[variant].run, calls, threads, grain);
 }
+API int64_t snnc_learn(int64_t variant, const Learning *call) { return variants[variant].learn(call); }

@@ -67,6 +67,29 @@ typedef struct {
   int64_t counts; /* int64 [ways][2] events and synapses touched, or 0 */
 } Call;
 
+/* One step of synapses that learn; see learn.h. Random numbers are the host's. */
+typedef struct {
+  int64_t dependency, mantissa, shift, left, factor, factors; /* of the table of factors: the first, and how many */
+} Product;
+
+typedef struct {
+  int64_t variable, constant, sign, low, high;
+} Factor;
+
+typedef struct {
+  int64_t what, pre, post, epoch, room;                 /* room: numbers between two results, max(pre, post) */
+  int64_t w, t, d, x, y, last_pre, last_post;           /* int16 [pre][post], [traces][n], [n] */
+  int64_t given, heard, sent;                           /* int64 [pre], [post], [post] */
+  int64_t payload, ports, waits, reads, uses;
+  int64_t place, early, ends, wide, counted, threshold, face[4];
+  int64_t floors, limits, whole[5], part[5], kick[2];   /* int16 and int64 [traces][values] */
+  int64_t products, factors, first[3], count[3];
+  int64_t low[3], high[3], low_part[3], high_part[3];
+  int64_t x_past, y_past;                               /* int16 [epoch + 1][traces][n] */
+  int64_t own, gathered, columns, out;                  /* int16 [3][post], [2][post], [3][pre], [3][room] */
+  int64_t spiked_mask, fired_mask, fired;               /* int16 [pre], int16 [post], int32 [post] */
+} Learning;
+
 /* An event list: rows of one population, step by step; plus first, then minus. Where somebody reads bits, the spikes of
    a row are there as bits too, those of each sign apart. */
 typedef struct {
