@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from snnc.cli import app
+from snnc.cli import asked_for
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "digits_mlp.py"
@@ -35,7 +35,8 @@ def snnc() -> Snnc:
     """Calls the command line in this process: snnc("run", folder, ...)."""
 
     def call(*arguments: object) -> Ran:
-        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        words = [str(a) for a in arguments]
+        result = CliRunner().invoke(asked_for(words), words)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)

@@ -20,7 +20,7 @@ STAGES = {
     "quantize": 3, "formats": 3, "learning": 3, "config": 3, "target": 4, "engine": 4, "compiled": 5, "backend": 5,
     "comparison": 6, "compare": 6, "metrics": 6, "evidence": 6, "ladder": 7, "report": 7, "anns": 7, "sources": 7,
     "validation": 8, "pipeline": 8, "learnfolder": 8, "accounts": 8, "artifacts": 9, "testing": 9, "commands": 10,
-    "cli": 11, "cli_learn": 11, "pytest_plugin": 11,
+    "cli": 11, "cli_learn": 11, "cli_values": 11, "pytest_plugin": 11,
 }  # fmt: skip
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}

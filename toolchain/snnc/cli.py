@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import sys
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +13,11 @@ import typer
 
 from snnc import __version__, commands
 from snnc.cli_learn import do, learn_app
+from snnc.cli_values import PlainCommand, PlainGroup
 
 app = typer.Typer(
     name="snnc",
+    cls=PlainGroup,
     help="Deploys trained spiking networks to Loihi and SpiNNaker with bit-exact evidence.",
     no_args_is_help=True,
     add_completion=False,
@@ -167,7 +173,7 @@ def convert(
     do(lambda screen: commands.convert(screen, model, choices, commands.Written(output, samples), json))
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def run(
     folder: Folder,
     data: Annotated[Path, typer.Option("--input", "-i", help=".npz with spikes [B, T, ...] or [T, ...]")],
@@ -276,4 +282,17 @@ def doctor(json: JsonOption = False) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point of the command ``snnc``."""
-    return app(args=arguments)
+    atexit.register(gc.freeze)  # the process ends: looking once more for cycles among all that it imported takes long
+    return asked_for(sys.argv[1:] if arguments is None else arguments)(args=arguments)
+
+
+def asked_for(words: list[str]) -> typer.Typer:
+    """The whole command line, or one with nothing but the verb that is asked for: typer takes long to build all."""
+    verb = words[0] if words else ""
+    commands_ = [one for one in app.registered_commands if one.callback and (one.name or one.callback.__name__) == verb]
+    groups = [one for one in app.registered_groups if one.name == verb]
+    if not commands_ and not groups:
+        return app
+    small = copy(app)
+    small.registered_commands, small.registered_groups = commands_, groups
+    return small

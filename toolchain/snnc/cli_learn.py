@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snnc import commands
-from snnc.commands import Screen
+
+if TYPE_CHECKING:
+    from snnc.commands import Screen
 
 learn_app = typer.Typer(
     help="Plasticity: rules by name, what targets make of them.", no_args_is_help=True, rich_markup_mode=None

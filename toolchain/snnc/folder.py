@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +70,9 @@ def write_folder(out: Path, files: Mapping[str, bytes], facts: Mapping[str, Any]
         InputError: ``out`` exists and is no compiled folder, or cannot be written.
     """
     out = out.absolute()
+    import shutil  # who only reads a folder starts sooner without these
+    import tempfile
+
     if out.exists() and not (out.is_dir() and ((out / MANIFEST).is_file() or not any(out.iterdir()))):
         raise InputError(f"{out} exists and is no compiled folder; choose another name with -o")
     digests = {name: sha256(content) for name, content in sorted(files.items())}
@@ -96,6 +97,8 @@ def write_folder(out: Path, files: Mapping[str, bytes], facts: Mapping[str, Any]
 
 def _exchange(new: Path, out: Path) -> None:
     """Puts ``new`` where ``out`` is; the old folder goes only after the new one stands."""
+    import shutil
+
     if not out.exists():
         new.rename(out)
         return

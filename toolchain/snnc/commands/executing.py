@@ -134,7 +134,7 @@ def _print(screen: Screen, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         screen.json(result)
         return
-    from snnc.report.tables import accumulator_table, run_table
+    from snnc.report.grid import accumulator_table, run_table
 
     screen.show(run_table(result))
     if "accumulators" in result:

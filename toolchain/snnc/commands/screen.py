@@ -4,43 +4,88 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console, RenderableType
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING, Any, TextIO
 
 from snnc.errors import InputError, SnncError
+from snnc.report.grid import Grid
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import TaskID
+
+COLOURED = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Variables by which people ask rich for a terminal's output where there is none."""
 
 
-class Pipe(Console):
-    """A console whose reader may leave (``| head``): the rest is not shown, the exit code stays the verb's own."""
+class Stream:
+    """One of this process's streams. Its reader may leave (``| head``): the exit code stays the verb's own."""
 
-    def on_broken_pipe(self) -> None:
-        """Writes the rest to nowhere; what is still buffered must not fail at exit either."""
-        self.quiet = True
+    def __init__(self, *, stderr: bool = False) -> None:
+        self.stderr = stderr
+
+    @property
+    def file(self) -> TextIO:
+        """The stream as it is now; tests and progress bars put others in its place."""
+        return sys.stderr if self.stderr else sys.stdout
+
+    @property
+    def is_plain(self) -> bool:
+        """True if nobody sees colours here, so that text is written as it is."""
+        return not self.file.isatty() and not any(os.environ.get(name) for name in COLOURED)
+
+    @cached_property
+    def console(self) -> Console:
+        """Rich's view of the stream, made when something asks for it: its import takes longer than a run."""
+        from rich.console import Console
+
+        leave = self.leave
+
+        class Pipe(Console):
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+                leave()
+
+        return Pipe(stderr=self.stderr)
+
+    def write(self, text: str) -> None:
+        """Writes a line; what the stream's encoding does not have is written as an escape."""
+        encoding = self.file.encoding or "utf-8"
+        try:
+            self.file.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            self.file.flush()
+        except BrokenPipeError:
+            self.leave()
+
+    def leave(self) -> None:
+        """Sends the rest to nowhere; what is still buffered must not fail at exit either."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 @dataclass(frozen=True)
 class Screen:
-    """Both consoles of a command."""
+    """Both streams of a command."""
 
-    out: Console
-    err: Console
+    out: Stream
+    err: Stream
 
     def show(self, *parts: RenderableType) -> None:
-        """Prints rich renderables to stdout."""
+        """Prints tables and other rich renderables to stdout."""
         for part in parts:
-            self.out.print(part)
+            if isinstance(part, Grid) and self.out.is_plain:
+                unicode = (self.out.file.encoding or "utf-8").lower().startswith("utf")
+                self.out.write(part.text("─" if unicode else "-"))
+            else:
+                self.out.console.print(part)
 
     def line(self, text: str) -> None:
         """Prints one line of plain text to stdout, never wrapped or interpreted."""
-        self.out.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.out.write(text)
 
     def json(self, value: Any) -> None:
         """Prints one JSON object to stdout."""
@@ -48,21 +93,28 @@ class Screen:
 
     def error(self, text: str) -> None:
         """Prints an error to stderr."""
-        self.err.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        if self.err.is_plain:
+            self.err.write(f"error: {text}")
+            return
+        from rich.markup import escape
+
+        self.err.console.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True, emoji=False)
 
     def note(self, text: str) -> None:
         """Prints a remark to stderr, so that stdout stays clean."""
-        self.err.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.err.write(text)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str, int, int], None]]:
         """Progress bars on a terminal, silence elsewhere; gives a function (task, done, total)."""
-        if not self.err.is_terminal:
+        if self.err.is_plain or not self.err.console.is_terminal:
             yield lambda _task, _done, _total: None
             return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         tasks: dict[str, TaskID] = {}
-        with Progress(*columns, console=self.err, transient=True) as bars:
+        with Progress(*columns, console=self.err.console, transient=True) as bars:
 
             def update(task: str, done: int, total: int) -> None:
                 if task not in tasks:
@@ -74,7 +126,7 @@ class Screen:
 
 def perform(verb: Callable[[Screen], int]) -> int:
     """Runs a verb on both streams of this process; a SnncError becomes its message and exit code."""
-    screen = Screen(Pipe(), Pipe(stderr=True))
+    screen = Screen(Stream(), Stream(stderr=True))
     try:
         return verb(screen)
     except SnncError as error:

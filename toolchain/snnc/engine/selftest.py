@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,7 @@ def agrees(run: Callable[[dict[str, int]], int]) -> bool:
     Args:
         run: executes the fields of a call, scratch memory aside.
     """
-    plan = layer()
-    spikes = np.ones((STEPS, SOURCES), dtype=np.int8)
-    spikes[1::2, ::3] = 0
-    attached = Attached(pack(plan))
+    spikes, attached, wanted = _case()
     out = np.zeros((STEPS, NEURONS), dtype=np.int8)
     membrane = np.zeros((STEPS, NEURONS), dtype=np.int32)
     filled = {
@@ -89,5 +87,13 @@ def agrees(run: Callable[[dict[str, int]], int]) -> bool:
     fields = attached.fields | {"ports": ports.ctypes.data, "group_end": 2, "end": 1, "steps": STEPS, "chunk": 1}
     if run(fields):
         return False
-    fired, membranes = expected(plan, spikes)
-    return bool(out.tolist() == fired and membrane.tolist() == membranes)
+    return (out.tolist(), membrane.tolist()) == wanted
+
+
+@cache
+def _case() -> tuple[npt.NDArray[np.int8], Attached, tuple[list[list[int]], list[list[int]]]]:
+    """Input of the layer, the layer as the kernels see it, and what has to come out: the same for every build."""
+    plan = layer()
+    spikes = np.ones((STEPS, SOURCES), dtype=np.int8)
+    spikes[1::2, ::3] = 0
+    return spikes, Attached(pack(plan)), expected(plan, spikes)

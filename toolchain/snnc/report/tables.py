@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
-
-from snnc.plain import percent
 
 STYLES = {"pass": "green", "ok": "green", "FAIL": "bold red", "missing": "yellow", "broken": "bold red"}
 
@@ -49,32 +46,3 @@ def render(*parts: RenderableType, width: int = 120) -> str:
     for part in parts:
         console.print(part)
     return stream.getvalue()
-
-
-def run_table(result: Mapping[str, Any]) -> Table:
-    """What ``snnc run`` counted.
-
-    Args:
-        result: backend, target, samples, steps, spikes and rates by population, accuracy or None.
-    """
-    title = f"{result['backend']} / {result['target']}: {result['samples']:,} samples of {result['steps']:,} steps"
-    if result.get("accuracy") is not None:
-        title += f", accuracy {percent(result['accuracy'])}"
-    rows = [(name, f"{count:,}", f"{result['rates'][name]:.3g}") for name, count in result["spikes"].items()]
-    return simple_table(("population", "spikes", "spikes per neuron and step"), rows, title, "lrr")
-
-
-def accumulator_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What the weights prove about every layer's sums, the engine's width that follows, and what a run saw.
-
-    Args:
-        rows: fields of :class:`snnc.engine.accumulators.Row`.
-    """
-    headers = ("layer", "accumulator", "lowest", "highest", "any order", "bits", "seen")
-    keys = ("low", "high", "peak", "width", "worst")
-    lines = [(row["layer"], row["receptor"], *(_count(row[key]) for key in keys)) for row in rows]
-    return simple_table(headers, lines, "What sums of weights can reach, and how wide the engine adds them", "llrrrrr")
-
-
-def _count(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"

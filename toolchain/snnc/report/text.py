@@ -13,7 +13,8 @@ from snnc.comparison import Comparison, Tally
 from snnc.evidence import Evidence
 from snnc.quantize.base import Note
 from snnc.report import words
-from snnc.report.tables import accumulator_table, cell, render, run_table, simple_table
+from snnc.report.grid import accumulator_table, run_table
+from snnc.report.tables import cell, render, simple_table
 
 __all__ = [
     "accuracy_table",
