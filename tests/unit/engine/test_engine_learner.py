@@ -12,11 +12,10 @@ from snnc.engine import stepped
 from snnc.engine.learner import Learner
 from snnc.trace import Probes
 from snnc_reference.learning_run import Learner as Definition
-from snnc_reference.learning_synapses import ChipSynapses
 from unit.engine.learner_nets import HOSTS, Lessons, lessons
 from unit.formats.onnx_nets import difference
 
-SEEDS = range(70)
+SEEDS = range(64)
 ALL = Probes(states="all")
 
 
@@ -25,7 +24,7 @@ def pair(one: Lessons, **options: Any) -> tuple[Definition, Learner]:
     common: dict[str, Any] = {"scales": one.scales, "hosts": HOSTS}
     return (
         Definition(one.graph, one.plastic, **common),
-        Learner(one.graph, one.plastic, ChipSynapses, **common, **options),
+        Learner(one.graph, one.plastic, **common, **options),
     )
 
 

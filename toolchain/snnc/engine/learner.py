@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from snnc.engine import params
 from snnc.engine.choice import Engine
+from snnc.engine.learn import LearningSynapses
 from snnc.engine.learning_plan import learning_plan
 from snnc.engine.lesson import Lesson
 from snnc.engine.run import execute
@@ -39,12 +41,12 @@ class Learner:
     Args:
         network: integers.
         plastic: what learns, from :func:`snnc.learning.plastic.bind_fixed` on this network.
-        synapses: makes the synapses of each projection.
         scales: population -> raw state units per 1.0, for thresholds that the host writes.
         seed: of all rounding; None takes the rules' own.
         hosts: what the host does, by kind of operation; the built-in ``error`` and ``normalise`` may be replaced.
         rounding: of weights; None is the chip's own.
         engine: ``event``: kernels; ``dense``: NumPy; ``auto``: the first of them that is there.
+        synapses: makes those of each projection; None takes the engine's own.
 
     Attributes:
         samples: how many were learned from.
@@ -58,19 +60,20 @@ class Learner:
         self,
         network: FixedGraph,
         plastic: Sequence[Plastic],
-        synapses: Factory,
         *,
         scales: Mapping[str, FloatArray] | None = None,
         seed: int | None = None,
         hosts: Hosts | None = None,
         rounding: Rounding | None = None,
         engine: Engine = "auto",
+        synapses: Factory | None = None,
     ) -> None:
         self.plastic = {one.projection: one for one in plastic}
         if not self.plastic:
             raise InputError("nothing learns in this network: give it a [learning.PROJECTION] in snnc.toml")
         plan = learning_plan(network, plastic)
-        self.synapses = {name: synapses(network, one, seed, rounding) for name, one in self.plastic.items()}
+        make: Factory = synapses or partial(LearningSynapses, variant="none" if engine == "dense" else None)
+        self.synapses = {name: make(network, one, seed, rounding) for name, one in self.plastic.items()}
         self.samples = 0
         self._network, self._engine, self._scales = network, engine, dict(scales or {})
         self._lesson = Lesson(plan, self.synapses, engine)
