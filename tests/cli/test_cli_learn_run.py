@@ -18,6 +18,7 @@ import pytest
 
 from snnc.commands.learn_report import first_class
 from snnc.commands.learn_run import order_of
+from snnc.errors import UnsupportedError
 from snnc.formats import onnx_file
 from snnc.ir import Fixed, FixedGraph, Graph
 
@@ -140,6 +141,38 @@ def test_weights_and_summary(snnc: Snnc, made: Place, tmp_path: Path, backend: s
         assert np.allclose(found["linear0"], found["fixed/linear0"] * step)
 
 
+def test_every_engine_writes_the_same_files(snnc: Snnc, made: Place, tmp_path: Path) -> None:
+    """Weights, checkpoints and what is said of them; only the field that names the engine differs."""
+    common = ("learn", "run", made.folder, "--data", made.data, "-t", "loihi1", "--json", "--every", 7, "-o")
+    found, files = [], []
+    for n, engine in enumerate((None, "event", "dense", "reference")):
+        out, check = tmp_path / "w.npz", tmp_path / f"c{n}.npz"
+        chosen = () if engine is None else ("--engine", engine)
+        ran = snnc(*common, out, "--checkpoint", check, *chosen)
+        assert ran.code == 0, ran.err
+        found.append(json.loads(ran.out))
+        files.append((out.read_bytes(), check.read_bytes()))
+    assert [one.pop("engine") for one in found] == ["event", "event", "dense", "reference"]
+    assert all(one == found[0] for one in found)
+    assert len(set(files)) == 1
+    text = snnc(*[word for word in common if word != "--json"], tmp_path / "w.npz").out
+    assert "24 samples learned on the engine (event), target loihi1" in text
+
+
+def test_what_the_engine_does_not_execute_is_for_the_definition(
+    snnc: Snnc, made: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UnsupportedError("not this graph")
+
+    monkeypatch.setattr("snnc.engine.learner.learning_plan", refuse)
+    common = ("learn", "run", made.folder, "--data", made.data, "-t", "loihi1", "-o", tmp_path / "w.npz", "--json")
+    assert json.loads(snnc(*common).out)["engine"] == "reference"
+    ran = snnc(*common, "--engine", "event")
+    assert ran.code == 3
+    assert "not this graph" in ran.err
+
+
 def test_drift_is_that_of_the_spikes_that_were_seen(snnc: Snnc, made: Place, tmp_path: Path) -> None:
     """With few samples, the integers of the drift are the integers that learned."""
     command = ("learn", "run", made.folder, "--data", made.data, "-t", "loihi1", "--samples", 10)
@@ -224,14 +257,24 @@ def test_shuffled_epochs_differ_and_repeat(snnc: Snnc, made: Place, tmp_path: Pa
     assert not np.array_equal(kept[1], kept[3])
 
 
-@pytest.mark.parametrize("backend", [("reference", "-t", "loihi1"), ("float",)])
+CHIP = ("--backend", "reference", "-t", "loihi1")
+
+
+@pytest.mark.parametrize(
+    ("backend", "killed", "resumed"),
+    [
+        (CHIP, "event", "event"), (CHIP, "dense", "reference"), (CHIP, "reference", "event"),
+        (("--backend", "float"), "auto", "auto"),
+    ],
+)  # fmt: skip
 def test_a_killed_run_resumes_to_identical_weights(
-    snnc: Snnc, made: Place, tmp_path: Path, backend: tuple[str, ...]
+    snnc: Snnc, made: Place, tmp_path: Path, backend: tuple[str, ...], killed: str, resumed: str
 ) -> None:
-    common = [str(made.folder), "--data", str(made.data), "--epochs", "6", "--shuffle", "5", "--every", "5"]
-    common += ["--backend", *backend]
+    """Also by another engine: a checkpoint does not depend on who executes it. The whole run is by whom was killed."""
+    common = [str(made.folder), "--data", str(made.data), "--epochs", "8", "--shuffle", "5", "--every", "5", *backend]
     check, out = tmp_path / "check.npz", tmp_path / "killed.npz"
-    command = [sys.executable, "-c", "from snnc.cli import main; main()", "learn", "run", *common]
+    first, second = ("--engine", killed), ("--engine", resumed)
+    command = [sys.executable, "-c", "from snnc.cli import main; main()", "learn", "run", *common, *first]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     victim = subprocess.Popen(
         [*command, "-o", str(out), "--checkpoint", str(check)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -250,13 +293,13 @@ def test_a_killed_run_resumes_to_identical_weights(
     assert victim.returncode == -signal.SIGKILL, "it was still learning"
     assert not out.exists()
     head = json.loads(str(weights(check)["run"]))
-    assert 0 < 24 * head["epoch"] + head["index"] < 24 * 6
-    ran = snnc("learn", "run", *common, "-o", out, "--checkpoint", check, "--resume")
+    assert 0 < 24 * head["epoch"] + head["index"] < 24 * 8
+    ran = snnc("learn", "run", *common, *second, "-o", out, "--checkpoint", check, "--resume")
     assert ran.code == 0, ran.err
     whole, short = tmp_path / "whole.npz", tmp_path / "short.npz"
-    assert snnc("learn", "run", *common, "-o", whole).code == 0
+    assert snnc("learn", "run", *common, *first, "-o", whole).code == 0
     assert out.read_bytes() == whole.read_bytes()
-    assert snnc("learn", "run", *[w if w != "6" else "5" for w in common], "-o", short).code == 0
+    assert snnc("learn", "run", *[w if w != "8" else "7" for w in common], "-o", short).code == 0
     assert short.read_bytes() != whole.read_bytes(), "the last epoch counts"
     assert not list(tmp_path.glob(".*tmp")), "whoever is killed while writing leaves the old file; none is left here"
 
@@ -372,6 +415,8 @@ def test_rules_that_a_target_does_not_have(snnc: Snnc, made: Place, tmp_path: Pa
         (("--epochs", 0), "--epochs is 0"),
         (("--every", 0), "--every is 0"),
         (("--rounding", "up"), "no rounding is called 'up'"),
+        (("--engine", "evnt"), "the nearest is 'event'"),
+        (("--engine", "dense", "--backend", "float"), "executes the reference's integers"),
     ],
 )
 def test_mistakes_of_learn_run(snnc: Snnc, made: Place, tmp_path: Path, arguments: tuple[Any, ...], says: str) -> None:

@@ -64,6 +64,10 @@ def run(
     executor: Annotated[
         str, typer.Option("--executor", help="emulator, or another that the back end has (spinnaker: binary)")
     ] = "emulator",
+    engine: Annotated[
+        str,
+        typer.Option("--engine", help="who executes the integers: auto, event (kernels), dense (NumPy), or reference"),
+    ] = "auto",
     epochs: Annotated[int, typer.Option("--epochs", help="passes over the data")] = 1,
     samples: Annotated[int | None, typer.Option("--samples", help="use only the first N samples")] = None,
     phase: Annotated[str | None, typer.Option("--phase", help="phase of the rules (default: their first)")] = None,
@@ -85,7 +89,7 @@ def run(
             folder,
             commands.LearnChoices(
                 data, output, backend, target, epochs, samples, phase, test, shuffle, seed, rounding, checkpoint,
-                every, resume, executor,
+                every, resume, executor, engine,
             ),
             json,
         )

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from snnc.artifacts import Opened
 from snnc.backend import EMULATOR
 from snnc.commands.screen import Screen
+from snnc.engine.choice import ENGINES
 from snnc.ir import FloatArray, IntArray
 from snnc.learning.host import labelled
 from snnc.learning.session import Learner
@@ -136,7 +137,8 @@ def show(screen: Screen, result: Mapping[str, Any]) -> None:
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     how = "" if result["executor"] == EMULATOR else f" ({result['executor']})"
-    yield f"{result['samples']} samples learned on {result['backend']}{how}, target {result['target']}"
+    where = f"the engine ({result['engine']})" if result["engine"] in ENGINES else result["backend"]
+    yield f"{result['samples']} samples learned on {where}{how}, target {result['target']}"
     if result["accuracy"] is not None:
         how = "by the first spike" if result["assignment"] is None else "after label assignment"
         yield f"accuracy {how}: {percent(result['accuracy'])}"

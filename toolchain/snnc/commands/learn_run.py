@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from snnc.artifacts import Opened, open_folder
 from snnc.backend import EMULATOR, Backend, Drifting, Registry, Teacher, discover, make_learner
+from snnc.commands.learn_engine import learner_of
 from snnc.commands.learn_report import show, summary
 from snnc.commands.learn_state import Position, read_checkpoint, write_checkpoint, write_weights
 from snnc.commands.screen import Screen
+from snnc.engine.choice import REFERENCE, check_choice
 from snnc.errors import InputError, UnsupportedError, unknown
 from snnc.folder import json_bytes, sha256
 from snnc.ir import Graph
@@ -47,6 +49,7 @@ class LearnChoices:
         every: samples between two checkpoints.
         resume: go on from the checkpoint if it is there.
         executor: the back end's way to run it.
+        engine: what executes integers under ``reference``: auto, event, dense or reference.
     """
 
     data: Path
@@ -64,6 +67,7 @@ class LearnChoices:
     every: int = 100
     resume: bool = False
     executor: str = EMULATOR
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         for key in ("epochs", "every"):
@@ -77,6 +81,9 @@ class LearnChoices:
             raise InputError(
                 f"--executor {self.executor} belongs to a back end; --backend {FLOAT} runs the float network"
             )
+        check_choice(self.engine)
+        if self.engine != "auto" and self.backend != REFERENCE:
+            raise InputError(f"--engine {self.engine} chooses who executes the reference's integers; leave it out")
 
 
 def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> int:
@@ -88,7 +95,7 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
     samples = read_samples(what.data, opened.shape, opened.encoding).head(what.samples)
     target = target_of(opened, what.backend, what.target)
     fresh = maker(opened, learning, what, target)
-    learner = fresh()
+    learner, engine = started(opened, learning, what, target, fresh)
     for operation in getattr(learner, "idle", ()):
         screen.note(f"nothing does this host operation here: {operation.kind}, each {operation.when}: {operation.text}")
     before = dict(learner.weights)
@@ -107,7 +114,7 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
         chosen = opened.registry.reference if target == FLOAT else opened.registry.backend(what.backend)
         drift = {} if not isinstance(chosen, Drifting) else chosen.learning_drift(fresh(), head, what.phase)
         progress("judge", 1, 1)
-    result = {**facts, **found, "drift": dict(drift), "weights": str(what.output)}
+    result = {**facts, "engine": engine, **found, "drift": dict(drift), "weights": str(what.output)}
     if as_json:
         screen.json(result)
     else:
@@ -154,12 +161,26 @@ def maker(opened: Opened, learning: Learned, what: LearnChoices, target: str) ->
     graph: Graph = opened.float_graph()
     fixed = None if target == FLOAT else opened.fixed_graph(target)
     scales = {} if target == FLOAT else opened.scales(target)
-    given = {"seed": what.seed, "rounding": what.rounding}
-    options = {key: value for key, value in given.items() if value is not None}
+    options = options_of(what)
     if options and chosen.name not in ("reference", "loihi"):
         raise InputError(f"--{next(iter(options))} is for Loihi's stochastic rounding; {what.backend} has none")
     make = make_learner(chosen, what.executor)
     return lambda: make(graph, fixed, scales, learning, **options)
+
+
+def options_of(what: LearnChoices) -> dict[str, Any]:
+    """Seed and rounding, where they are given."""
+    given = {"seed": what.seed, "rounding": what.rounding}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def started(
+    opened: Opened, learning: Learned, what: LearnChoices, target: str, fresh: Callable[[], Learner]
+) -> tuple[Learner, str | None]:
+    """The learner of a run, and what executes it; None where that is the back end's own affair."""
+    if what.backend == REFERENCE:
+        return learner_of(opened, learning, target, what.engine, options_of(what), fresh)
+    return fresh(), REFERENCE if what.backend == FLOAT else None
 
 
 def taught(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,11 @@ class Learner:
     def idle(self) -> tuple[HostOperation, ...]:
         """Host operations that the rules name and that nothing does."""
         return self._host.idle
+
+    @property
+    def path(self) -> Literal["event", "dense"]:
+        """What runs: kernels, or NumPy."""
+        return "dense" if self._lesson.parts is None else "event"
 
     @property
     def weights(self) -> dict[str, FloatArray]:
