@@ -20,6 +20,7 @@ from snnc.ir.graph import Network
 from snnc.learning import LearningConfig
 from snnc.learning.account import Rounding
 from snnc.learning.plastic import Plastic, bind_fixed, device_weights, with_weights
+from snnc.learning.saturation import Saturation, on_loihi
 from snnc.learning.session import Learner, State
 from snnc.trace import Probes, Trace
 from snnc_loihi import compat
@@ -73,6 +74,7 @@ class LavaLearner:
         self._seed = seed
         self.raw = {one.projection: device_weights(fixed, one) for one in plastic}
         self.history: dict[str, IntArray] = {}
+        self._full: dict[str, dict[str, int]] = {}
         self.samples = 0
 
     @property
@@ -84,6 +86,15 @@ class LavaLearner:
     def weights(self) -> dict[str, FloatArray]:
         """Projection -> [post, pre], in the float network's unit."""
         return {name: np.asarray(raw * self.plastic[name].step, dtype=np.float64) for name, raw in self.raw.items()}
+
+    @property
+    def saturations(self) -> tuple[Saturation, ...]:
+        """What ran into an end of its range in the last course."""
+        return tuple(
+            found
+            for name, one in self.plastic.items()
+            for found in on_loihi(one, self.raw[name], _engine(one).bounds, self._full.get(name, {}))
+        )
 
     @property
     def network(self) -> Network:
@@ -115,7 +126,7 @@ class LavaLearner:
             seeds = rule.seeds if self._seed is None else replace(rule.seeds, traces=self._seed)
             taught[name] = Taught(replace(rule, seeds=seeds), device_weights(self._fixed, one), one.up - UNIT_BITS)
         with compat.quiet():
-            self.history, fired = course(self._plan, taught, given.astype(np.int8))
+            self.history, fired, self._full = course(self._plan, taught, given.astype(np.int8))
         self.raw = {name: steps[-1] for name, steps in self.history.items()}
         self.samples = len(given)
         batch, steps = given.shape[:2]

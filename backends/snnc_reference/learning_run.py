@@ -20,11 +20,12 @@ from snnc.learning.account import Rounding
 from snnc.learning.hosting import NOTHING, Hosting
 from snnc.learning.plastic import Plastic, with_thresholds, with_weights
 from snnc.learning.rule import HostOperation
+from snnc.learning.saturation import Saturation
 from snnc.learning.session import Hosts, State, Values
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
 from snnc_reference.learning_lesson import Lesson
-from snnc_reference.learning_synapses import synapses
+from snnc_reference.learning_synapses import ChipSynapses, synapses
 
 Array = npt.NDArray[Any]
 
@@ -83,6 +84,12 @@ class Learner:
     def raw(self) -> dict[str, Array]:
         """Projection -> [post, pre]: device steps of a fixed network, floats of a float one."""
         return {name: np.array(one.kept) for name, one in self.synapses.items()}
+
+    @property
+    def saturations(self) -> tuple[Saturation, ...]:
+        """What ran into an end of its range so far; floats have none."""
+        chips = (one for one in self.synapses.values() if isinstance(one, ChipSynapses))
+        return tuple(found for one in chips for found in one.saturations)
 
     @property
     def network(self) -> Network:

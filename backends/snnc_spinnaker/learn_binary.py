@@ -15,7 +15,9 @@ import numpy.typing as npt
 from snnc.errors import TraceError, UnsupportedError
 from snnc.ir import FixedGraph, Graph
 from snnc.learning import LearningConfig
+from snnc.learning.saturation import Saturation
 from snnc.trace import Trace
+from snnc_spinnaker.learn_saturation import weights
 from snnc_spinnaker.learner import Learner, bound
 
 Array = npt.NDArray[Any]
@@ -28,6 +30,11 @@ class BinaryLearner(Learner):
         learning: the network.
         pause: silent steps after each sample; None takes as many as a pair of spikes is remembered for.
     """
+
+    @property
+    def saturations(self) -> tuple[Saturation, ...]:
+        """Weights on their bounds: what the programs count of rings stays in them; the emulator counts the same."""
+        return tuple(weights(self.learning, self.run))
 
     def course(self, spikes: Array) -> Trace:
         """Learns from all samples [B, T, *shape], from the start, in one run of the programs.

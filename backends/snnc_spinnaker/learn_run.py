@@ -126,10 +126,11 @@ class LearningRun(Run):
             found.append((f"{name}/ring", core.ring.sums))
             if isinstance(core, LearningCore):
                 posts = core.posts
-                found += [(f"{name}/post_{key}", getattr(posts, key)) for key in ("time", "trace", "count")]
+                found += [(f"{name}/post_{key}", getattr(posts, key)) for key in ("time", "trace", "count", "wrapped")]
         found += [(f"{name}/late", late.kept) for name, late in self.late.items()]
         for name, block in self.blocks.items():
-            found += [(f"{name}/{key}", getattr(block, key)) for key in ("weight", "time", "trace")]
+            found += [(f"{name}/{key}", getattr(block, key)) for key in ("weight", "time", "trace", "wrapped")]
+        found.append(("cut", self.cut))
         return found
 
 

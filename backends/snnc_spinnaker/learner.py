@@ -17,9 +17,11 @@ from snnc.errors import InputError, TraceError, UnsupportedError, Violation, unk
 from snnc.ir import FixedGraph, FloatArray, Graph, IntArray
 from snnc.learning import LearningConfig, check_projections
 from snnc.learning.rule import HostOperation
+from snnc.learning.saturation import Saturation
 from snnc.trace import Probes, Trace
 from snnc_spinnaker.learn import Learning, build, weight_scale
 from snnc_spinnaker.learn_run import LearningRun, State
+from snnc_spinnaker.learn_saturation import saturations
 from snnc_spinnaker.lower import build as build_machine
 from snnc_spinnaker.network import Run
 from snnc_spinnaker.record import Recorder
@@ -76,6 +78,11 @@ class Learner:
     def network(self) -> FixedGraph:
         """The integers with the weights of now."""
         return self.learning.learnt({name: block.weight for name, block in self._run.blocks.items()})
+
+    @property
+    def saturations(self) -> tuple[Saturation, ...]:
+        """What ran into an end of its range so far."""
+        return tuple(saturations(self.learning, self._run))
 
     def sample(
         self,

@@ -121,6 +121,7 @@ class Run:
     Attributes:
         cores: population -> its state.
         late: population or source -> its delay extension.
+        cut: ring entries that each projection of the machine brought to 65535, counted per tick.
     """
 
     def __init__(self, machine: Machine, spikes: dict[str, Values]) -> None:
@@ -131,6 +132,7 @@ class Run:
         self.cores = {
             p.name: Core(p.words, (p.ring_shift, p.ring_shift), p.layout, self.batch) for p in machine.populations
         }
+        self.cut = np.zeros(len(machine.projections), dtype=np.int64)
         self.late = {extension.source: DelayCore(extension, self.batch) for extension in machine.extensions}
 
     def step(self, time: int) -> tuple[dict[str, Step], dict[str, Values]]:
@@ -143,13 +145,14 @@ class Run:
         sent: dict[str, Values] = {name: step.spikes for name, step in steps.items()}
         sent |= {source.name: self._emit(source, time) for source in self.machine.sources}
         again = {name: core.step(time) for name, core in self.late.items()}
-        for projection in self.machine.projections:
+        for number, projection in enumerate(self.machine.projections):
             stage = self.machine.stage(projection)
             spikes = again[projection.source][stage - 1] if stage else sent[projection.source]
             if spikes.any():
                 ring = self.cores[projection.target].ring
                 rest = projection.delay - stage * self.machine.reach[projection.target]
-                ring.add(time, rest, projection.receptor, self._deliver(projection, time, spikes))
+                sums = self._deliver(projection, time, spikes)
+                self.cut[number] += ring.add(time, rest, projection.receptor, sums)
         for name, core in self.late.items():
             core.receive(time, sent[name])
         return steps, sent

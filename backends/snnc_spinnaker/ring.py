@@ -63,16 +63,21 @@ class Ring:
         slot[...] = 0
         return taken
 
-    def add(self, step: int, delay: int, receptor: int, amounts: IntArray) -> None:
+    def add(self, step: int, delay: int, receptor: int, amounts: IntArray) -> int:
         """Adds non-negative sums [batch, neurons] to the slot ``delay`` steps ahead.
 
         Saturating adds of non-negative numbers give the same sum in any order, so many synapses may come as one.
         An entry that saturates counts once per call.
+
+        Returns:
+            How many entries saturated.
         """
         slot = self.sums[(step + delay) % self.slots, receptor]
         total = slot.astype(np.int64) + amounts
-        self.saturations += int(np.count_nonzero(total > LIMIT))
+        cut = int(np.count_nonzero(total > LIMIT))
+        self.saturations += cut
         slot[...] = np.minimum(total, LIMIT)
+        return cut
 
     def row(self, step: int, words: IntArray, lag: int = 0) -> None:
         """Processes the fixed words of one synaptic row for the first sample, counting as the core does.

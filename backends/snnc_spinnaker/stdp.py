@@ -105,6 +105,7 @@ class Posts:
         time, trace: (n, 16).
         count: entries in use, (n,).
         room: entries that there are: 16, or another number to compare with.
+        wrapped: traces that left their 16 bits so far, (1,).
     """
 
     def __init__(self, size: int, room: int | None = None) -> None:
@@ -112,11 +113,14 @@ class Posts:
         self.time = np.zeros((size, self.room), dtype=np.int64)
         self.trace = np.zeros((size, self.room), dtype=np.int64)
         self.count = np.ones(size, dtype=np.int64)
+        self.wrapped = np.zeros(1, dtype=np.int64)
 
     def spike(self, rule: Arithmetic, time: int, neurons: IntArray) -> None:
         """Appends a post spike of each of these neurons; a full history loses its oldest real entry."""
         last = self.count[neurons] - 1
-        trace = rule.raised(rule.decayed(self.trace[neurons, last], time - self.time[neurons, last], "post"))
+        left = rule.decayed(self.trace[neurons, last], time - self.time[neurons, last], "post")
+        trace = rule.raised(left)
+        self.wrapped += np.count_nonzero(trace < left)
         full = neurons[last == self.room - 1]
         for entries in (self.time, self.trace):
             entries[full, 1:-1] = entries[full, 2:]

@@ -18,6 +18,7 @@ class Block:
     Attributes:
         weight: words [pre, post].
         time, trace: of each source's last spike, [pre].
+        wrapped: traces that left their 16 bits so far, (1,).
     """
 
     def __init__(self, weight: IntArray, delay: int, receptor: int) -> None:
@@ -27,6 +28,7 @@ class Block:
         self.receptor = np.full(self.weight.shape[1], receptor, dtype=np.int64)
         self.time = np.zeros(len(self.weight), dtype=np.int64)
         self.trace = np.zeros(len(self.weight), dtype=np.int64)
+        self.wrapped = np.zeros(1, dtype=np.int64)
 
     def arrive(self, rule: Arithmetic, posts: Posts, time: int, sources: IntArray) -> Array:
         """Spikes of these sources arrive: their rows catch up.
@@ -38,7 +40,10 @@ class Block:
             return np.zeros(self.weight.shape[1], dtype=np.int64)
         last_time, last_trace = self.time[sources, np.newaxis], self.trace[sources, np.newaxis]
         self.time[sources] = time
-        self.trace[sources] = rule.raised(rule.decayed(last_trace, time - last_time, "pre"))[:, 0]
+        left = rule.decayed(last_trace, time - last_time, "pre")
+        raised = rule.raised(left)
+        self.wrapped += np.count_nonzero(raised < left)
+        self.trace[sources] = raised[:, 0]
         loaded = rule.loaded(self.weight[sources], self.receptor)
         weight = self._caught_up(rule, posts, loaded, time, last_time, last_trace)
         self.weight[sources] = words = rule.stored(weight, self.receptor)

@@ -116,6 +116,29 @@ def test_samples_are_one_run_of_the_chip(snnc: Snnc, place: Path) -> None:
     assert np.mean(words(weights) != stored(place / "out")) > 0.9
 
 
+def test_rings_that_are_cut_are_shown_with_what_to_do(snnc: Snnc, tmp_path: Path) -> None:
+    """60 inputs in every step, where the network was compiled for a 50th of that."""
+    model = MODEL.replace("nn.Linear(12, 6", "nn.Linear(60, 6").replace("(4, 20, 12)) < 0.2", "(4, 20, 60)) < 0.02")
+    (tmp_path / "model.py").write_text(model, encoding="utf-8")
+    file = config(tmp_path / "snnc.toml", PAIR + "w_max = 0.5\n")
+    ran = snnc("compile", tmp_path / "model.py", "-t", "spinnaker1", "--config", file, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    base = ("learn", "run", tmp_path / "out", "--backend", "spinnaker", "-o", tmp_path / "w.npz", "--data")
+    found = {}
+    for name, rate in (("loud", 1.0), ("calm", 0.02)):
+        x = (np.random.default_rng(0).random((2, 10, 60)) < rate).astype(np.int8)
+        np.savez(tmp_path / f"{name}.npz", spikes=x)
+        ran = snnc(*base, tmp_path / f"{name}.npz", "--json")
+        assert ran.code == 0, ran.err
+        counts = json.loads(ran.out)["saturations"]
+        (found[name],) = [one for one in counts if one["where"] == "linear0" and "ring" in one["what"]]
+    assert (found["calm"]["count"], found["calm"]["warning"]) == (0, "")
+    assert 0 < found["loud"]["count"] <= 20 * 6
+    said = " ".join(snnc(*base, tmp_path / "loud.npz").out.split())
+    assert f"warning: {found['loud']['warning']}" in said
+    assert "receive less than the weights say. Compile with --data as busy as what the network learns from" in said
+
+
 def test_the_drift_is_shown_with_what_the_chip_does(snnc: Snnc, place: Path, tmp_path: Path) -> None:
     ran = snnc("learn", "run", place / "out", "--data", place / "data.npz", "--backend", "spinnaker", "--samples", 2,
                "-o", tmp_path / "w.npz")  # fmt: skip

@@ -77,6 +77,21 @@ def test_slightly_different_learning_is_noticed(live: Any, monkeypatch: pytest.M
     assert not np.array_equal(kept, live["loihi1"][0].history["fc"])
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_lavas_saturations_are_those_of_the_reference(name: str, live: Any) -> None:
+    lava, _ = live[name]
+    one, data = NETS[name]
+    learner = Learner(one.graph, one.plastic, scales=one.scales)
+    for sample in data:
+        learner.sample(sample)
+    assert lava.saturations == learner.saturations
+    assert {found.what.split()[0] for found in lava.saturations} == {"weights", "times"}
+    if name == "loihi1":
+        assert max(found.count for found in lava.saturations if "trace" in found.what) > 0
+    learner.sample(data[0])
+    assert lava.saturations != learner.saturations or name != "loihi1"
+
+
 def test_the_drift_of_lava_is_that_of_its_own_integers(live: Any) -> None:
     """Measured on the reference, said so; another seed of the twin is noticed."""
     lava, _ = live["loihi1"]

@@ -190,12 +190,13 @@ def rounded_decay(x: Any, fraction: Any) -> Any:
     return arith.w32((np.asarray(x, np.int64) * np.asarray(fraction, np.int64) + (1 << 31)) >> 32)
 
 
-def wrapping_add(self: ring.Ring, step: int, delay: int, receptor: int, amounts: Any) -> None:
+def wrapping_add(self: ring.Ring, step: int, delay: int, receptor: int, amounts: Any) -> int:
     self.sums[(step + delay) % self.slots, receptor] += amounts.astype(np.uint16)
+    return 0
 
 
-def late_add(self: ring.Ring, step: int, delay: int, receptor: int, amounts: Any) -> None:
-    ADD(self, step, min(delay + (delay == self.slots - 4), self.slots), receptor, amounts)
+def late_add(self: ring.Ring, step: int, delay: int, receptor: int, amounts: Any) -> int:
+    return ADD(self, step, min(delay + (delay == self.slots - 4), self.slots), receptor, amounts)
 
 
 def never_refractory(self: Core) -> Any:

@@ -20,11 +20,13 @@ from lava.proc.lif.process import LIFReset
 from lava.utils.weightutils import SignMode
 
 from snnc.ir import IntArray, PlasticityRule, write_products
+from snnc.learning.saturation import FULL
 from snnc_loihi.plan import Plan
 from snnc_loihi.sim.network import _connect
 from snnc_loihi.sim.recording import Programmed, Recording, RecordingLif, RecordingProgram
 from snnc_loihi.sim.session import Session
 
+TRACES = ("x1", "x2", "y1", "y2", "y3")
 SIGNS = {"mixed": SignMode.MIXED, "excitatory": SignMode.EXCITATORY, "inhibitory": SignMode.INHIBITORY}
 
 
@@ -44,24 +46,27 @@ class Taught:
 
 
 class WatchedDense(PyLearningDenseModelBitApproximate):  # type: ignore[misc]
-    """Lava's model; at the start of a step its weights are those after the step before."""
+    """Lava's model; at the start of a step its weights and traces are those after the step before."""
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self._path, self._total = proc_params["watch"]
+        self._path, self._total, self._epoch = proc_params["watch"]
         self._seen: list[npt.NDArray[Any]] = []
+        self._full = np.zeros(len(TRACES), dtype=np.int64)
 
     def run_spk(self) -> None:
         """Lava's step."""
         self._seen.append(np.array(self.weights))
+        if self.time_step > 1 and (self.time_step - 1) % self._epoch == 0:
+            self._full += [np.count_nonzero(np.asarray(getattr(self, name)) >= FULL) for name in TRACES]
         if self.time_step == self._total:
-            np.save(self._path, np.stack(self._seen[1:]))
+            np.savez(self._path, weights=np.stack(self._seen[1:]), full=self._full)
         super().run_spk()
 
 
 def course(
     plan: Plan, taught: Mapping[str, Taught], spikes: npt.NDArray[np.int8]
-) -> tuple[dict[str, IntArray], dict[str, npt.NDArray[Any]]]:
+) -> tuple[dict[str, IntArray], dict[str, npt.NDArray[Any]], dict[str, dict[str, int]]]:
     """Runs samples one after the other in one Lava network; neurons are reset before each of them, synapses go on.
 
     Args:
@@ -70,8 +75,8 @@ def course(
         spikes: [samples, T, *shape].
 
     Returns:
-        Synapses -> weights after every device step [samples * (T + depth), post, pre]; and population -> spikes
-        [samples * (T + depth), size].
+        Synapses -> weights after every device step [samples * (T + depth), post, pre]; population -> spikes
+        [samples * (T + depth), size]; and synapses -> trace -> how often it was at its end, over neurons and epochs.
     """
     samples, steps = spikes.shape[:2]
     period = steps + plan.depth
@@ -94,14 +99,15 @@ def course(
                     session.run_steps(total)
         finally:
             del server.processes[before:]
-        weights = {
-            name: np.load(one.proc_params["watch"][0], allow_pickle=False).astype(np.int64)
-            for name, one in denses.items()
-        }
+        weights, full = {}, {}
+        for name, one in denses.items():
+            with np.load(one.proc_params["watch"][0], allow_pickle=False) as seen:
+                weights[name] = seen["weights"].astype(np.int64)
+                full[name] = dict(zip(TRACES, map(int, seen["full"]), strict=True))
         fired = {
             name: np.load(lif.proc_params["recording"].path, allow_pickle=False)[:-1] for name, lif in lifs.items()
         }
-    return weights, fired
+    return weights, fired, full
 
 
 def _build(
@@ -129,7 +135,7 @@ def _build(
             _connect(source.s_out, synapses, target.a_in)
             continue
         dense = _learning_dense(learns)
-        dense.proc_params["watch"] = (str(folder / f"weights{number}.npy"), total)
+        dense.proc_params["watch"] = (str(folder / f"weights{number}.npz"), total, learns.rule.t_epoch)
         source.s_out.connect(dense.s_in)
         dense.a_out.connect(target.a_in)
         target.s_out.connect(dense.s_in_bap)
@@ -139,7 +145,7 @@ def _build(
 
 def _learning_dense(one: Taught) -> Any:
     rule = one.rule
-    traces = {name: getattr(rule, name) for name in ("x1", "x2", "y1", "y2", "y3")}
+    traces = {name: getattr(rule, name) for name in TRACES}
     options = {f"{name}_impulse": trace.impulse for name, trace in traces.items()}
     options |= {f"{name}_tau": trace.tau for name, trace in traces.items()}
     options |= {key: write_products(products) for key, products in rule.sums.items() if products}

@@ -128,6 +128,11 @@ def show(screen: Screen, result: Mapping[str, Any]) -> None:
     screen.show(text.simple_table(columns, rows, numbers="lrrrl"))
     for line in _lines(result):
         screen.line(line)
+    if result["saturations"]:
+        screen.show(_saturation_table(result["saturations"]))
+    for one in result["saturations"]:
+        if one["warning"]:
+            screen.line(f"warning: {one['warning']}")
     for name, one in result["drift"].items():
         screen.show(_drift_table(name, one))
         for line in _drift_lines(name, one):
@@ -142,6 +147,13 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     if result["accuracy"] is not None:
         how = "by the first spike" if result["assignment"] is None else "after label assignment"
         yield f"accuracy {how}: {percent(result['accuracy'])}"
+
+
+def _saturation_table(counts: Sequence[Mapping[str, Any]]) -> RenderableType:
+    rows = [
+        (one["what"], one["where"], str(one["count"]), "" if one["of"] is None else str(one["of"])) for one in counts
+    ]
+    return text.simple_table(("what saturated", "where", "count", "of"), rows, numbers="llrr")
 
 
 def _drift_table(name: str, one: Mapping[str, Any]) -> RenderableType:

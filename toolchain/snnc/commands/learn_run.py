@@ -21,6 +21,7 @@ from snnc.errors import InputError, UnsupportedError, unknown
 from snnc.folder import json_bytes, sha256
 from snnc.ir import Graph
 from snnc.learnfolder import Learned, learning_of
+from snnc.learning.saturation import listed
 from snnc.learning.session import Course, Learner
 from snnc.trace import Samples, read_samples
 
@@ -114,7 +115,10 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
         chosen = opened.registry.reference if target == FLOAT else opened.registry.backend(what.backend)
         drift = {} if not isinstance(chosen, Drifting) else chosen.learning_drift(fresh(), head, what.phase)
         progress("judge", 1, 1)
-    result = {**facts, "engine": engine, **found, "drift": dict(drift), "weights": str(what.output)}
+    result = {
+        **facts, "engine": engine, **found, "drift": dict(drift), "saturations": listed(learner),
+        "weights": str(what.output),
+    }  # fmt: skip
     if as_json:
         screen.json(result)
     else:
