@@ -16,7 +16,7 @@ from snnc.ir.graph import Network
 from snnc.learning.account import Rounding
 from snnc.learning.plastic import Plastic, device_weights
 from snnc.learning.ports import Ports
-from snnc.learning.saturation import FULL, Saturation, on_loihi
+from snnc.learning.saturation import Saturation, Tally
 from snnc_reference.learning_chip import ChipLearning, State, generator_state
 from snnc_reference.learning_rules import RuleLearning
 
@@ -24,7 +24,6 @@ Array = npt.NDArray[Any]
 Values = Mapping[str, float | FloatArray]
 Heard = tuple[Array, Array, Values, bool]
 """Pre spikes, post spikes and third factors of a step; or third factors of a sample's end."""
-TRACES = ("x1", "x2", "y1", "y2", "y3")
 HOST_SEED = 4
 """Added to the seed of the traces (which takes four) for what the host rounds."""
 
@@ -115,8 +114,7 @@ class ChipSynapses:
         self.host_dice = np.random.default_rng(_host_seed(seeds))
         self.chosen = chosen
         self.heard: list[Heard] | None = None
-        # How often each trace was at its end: x1, x2, y1, y2, y3, over neurons and epochs.
-        self.full: IntArray = np.zeros(5, dtype=np.int64)
+        self.tally = Tally(one)
 
     def learns(self, phase: str) -> bool:
         """Whether something changes in a phase."""
@@ -153,15 +151,13 @@ class ChipSynapses:
         written = None if self.ports is None else self.ports.step(post, third)
         sent = self.learning.step(pre, post, written)
         if self.learning.steps % rule.t_epoch == 0:
-            self.full[:2] += np.count_nonzero(self.learning.x >= FULL, axis=1)
-            self.full[2:] += np.count_nonzero(self.learning.y >= FULL, axis=1)
+            self.tally.add(self.learning.x, self.learning.y)
         return self._units(sent)
 
     @property
     def saturations(self) -> Iterator[Saturation]:
         """Weights on their bounds and traces at their end."""
-        full = dict(zip(TRACES, self.full.tolist(), strict=True))
-        return iter(on_loihi(self.one, self.learning.weights, self.learning.rule.bounds, full))
+        return self.tally.found(self.learning.weights, self.learning.rule.bounds)
 
     def end(self, third: Values, phase: str) -> None:
         """The end of a sample: third factors arrive in silent steps until an epoch is full, then the host clears."""
@@ -192,7 +188,7 @@ class ChipSynapses:
     def state(self) -> State:
         """Everything that the next step depends on."""
         found = self.learning.state()
-        found["full"] = self.full.copy()
+        found["full"] = self.tally.full.copy()
         found["host_dice"] = np.array(json.dumps(generator_state(self.host_dice), sort_keys=True))
         if self.ports is not None:
             found |= {f"port/{name}": values for name, values in self.ports.traces.items()}
@@ -201,7 +197,7 @@ class ChipSynapses:
     def restore(self, state: State) -> None:
         """Goes on from a state of the same synapses."""
         self.learning.restore(state)
-        self.full = np.array(state["full"], dtype=np.int64)
+        self.tally.full[:] = state["full"]
         self.host_dice.bit_generator.state = json.loads(str(state["host_dice"]))
         if self.ports is not None:
             self.ports.traces = {name: np.array(state[f"port/{name}"]) for name in self.ports.traces}

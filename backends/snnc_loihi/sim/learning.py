@@ -20,13 +20,12 @@ from lava.proc.lif.process import LIFReset
 from lava.utils.weightutils import SignMode
 
 from snnc.ir import IntArray, PlasticityRule, write_products
-from snnc.learning.saturation import FULL
+from snnc.learning.saturation import FULL, TRACES
 from snnc_loihi.plan import Plan
 from snnc_loihi.sim.network import _connect
 from snnc_loihi.sim.recording import Programmed, Recording, RecordingLif, RecordingProgram
 from snnc_loihi.sim.session import Session
 
-TRACES = ("x1", "x2", "y1", "y2", "y3")
 SIGNS = {"mixed": SignMode.MIXED, "excitatory": SignMode.EXCITATORY, "inhibitory": SignMode.INHIBITORY}
 
 

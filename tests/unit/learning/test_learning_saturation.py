@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snnc.engine.learner import Learner as EngineLearner
 from snnc.learning import configure
 from snnc.learning.saturation import FULL, Saturation, bounded, listed
 from snnc_reference.learning_chip import ChipLearning
@@ -57,6 +58,21 @@ def test_traces_at_their_end_are_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Raise max_rate in [learning.fc]" in found["narrow"].warning
     assert str(FULL) in found["narrow"].warning
     assert found["room"].warning == ""
+
+
+def test_the_engine_counts_the_same() -> None:
+    one = made(network(threshold=1.0), "loihi1", DATA, rule(A_plus=0.04, A_minus=0.03, max_rate=0.02))
+    ours, theirs = (kind(one.graph, one.plastic, scales=one.scales) for kind in (EngineLearner, Learner))
+    for sample in DATA:
+        ours.sample(sample)
+        theirs.sample(sample)
+    assert ours.saturations == theirs.saturations
+    assert sum(found.count for found in ours.saturations if "trace" in found.what) > 200
+    again = EngineLearner(one.graph, one.plastic, scales=one.scales)
+    again.restore(theirs.state())
+    assert again.saturations == ours.saturations
+    again.sample(DATA[0])
+    assert again.saturations != ours.saturations
 
 
 def test_counts_go_on_from_a_checkpoint() -> None:

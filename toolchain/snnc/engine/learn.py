@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from snnc.ir import FixedGraph, FloatArray, IntArray
 from snnc.learning.account import Rounding
 from snnc.learning.plastic import Plastic, device_weights
 from snnc.learning.ports import Ports
+from snnc.learning.saturation import Saturation, Tally
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, float | FloatArray]
@@ -65,6 +66,7 @@ class LearningSynapses:
         self.learning = RuleSynapses(first, start, rounding=self._rounding, variant=variant)
         self._ports = Ports(account, start.shape[0]) if first.third_factors else None
         self._host = np.random.default_rng(seeds.traces + HOST)
+        self._tally = Tally(one)
 
     def learns(self, phase: str) -> bool:
         """Whether something changes in a phase."""
@@ -107,7 +109,15 @@ class LearningSynapses:
             raise InputError(unknown("phase that learns", phase, self._recipes))
         self.learning.take(self._recipes[phase])
         written = None if self._ports is None else self._ports.step(post, third)
-        return self._units(self.learning.step(pre, post, written))
+        sent = self.learning.step(pre, post, written)
+        if self.learning.steps % self.learning.rule.t_epoch == 0:
+            self._tally.add(self.learning.memory.x, self.learning.memory.y)
+        return self._units(sent)
+
+    @property
+    def saturations(self) -> Iterator[Saturation]:
+        """Weights on their bounds and traces at their end."""
+        return self._tally.found(self.learning.weights, self.learning.rule.bounds)
 
     def end(self, third: Values, phase: str) -> None:
         """The end of a sample: third factors arrive in silent steps until an epoch is full, then the host clears."""
@@ -140,6 +150,7 @@ class LearningSynapses:
     def state(self) -> State:
         """Everything that the next step depends on; the reference goes on from it, and the other way round."""
         found = self.learning.state()
+        found["full"] = self._tally.full.copy()
         found["host_dice"] = np.array(json.dumps(dict(self._host.bit_generator.state), sort_keys=True))
         if self._ports is not None:
             found |= {f"port/{name}": np.array(values) for name, values in self._ports.traces.items()}
@@ -153,6 +164,7 @@ class LearningSynapses:
             KeyError: the state lacks something.
         """
         self.learning.restore(state)
+        self._tally.full[:] = state["full"]
         self._host.bit_generator.state = json.loads(str(state["host_dice"]))
         if self._ports is not None:
             self._ports.traces = {name: np.array(state[f"port/{name}"]) for name in self._ports.traces}

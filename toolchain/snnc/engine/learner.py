@@ -27,6 +27,7 @@ from snnc.learning.account import Rounding
 from snnc.learning.hosting import NOTHING, Hosting
 from snnc.learning.plastic import Plastic, with_thresholds, with_weights
 from snnc.learning.rule import HostOperation
+from snnc.learning.saturation import Saturation
 from snnc.learning.session import Hosts, State, Values
 from snnc.trace import Probes, Trace
 
@@ -106,6 +107,11 @@ class Learner:
     def raw(self) -> dict[str, IntArray]:
         """Projection -> [post, pre] device steps."""
         return {name: np.array(one.kept) for name, one in self.synapses.items()}
+
+    @property
+    def saturations(self) -> tuple[Saturation, ...]:
+        """What ran into an end of its range so far."""
+        return tuple(found for one in self.synapses.values() for found in one.saturations)
 
     @property
     def network(self) -> FixedGraph:

@@ -5,7 +5,7 @@ Arrays are [device steps, neurons] of int64 in engine order, of one sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from snnc.engine.products import Prepared, largest
 from snnc.engine.record import shown, states_of
 from snnc.ir import FloatArray, IntArray
 from snnc.learning.plastic import Plastic
+from snnc.learning.saturation import Saturation
 from snnc.learning.session import State, Values
 from snnc.trace import Probes
 
@@ -40,6 +41,10 @@ class Synapses(Protocol):
     @property
     def kept(self) -> IntArray:
         """[post, pre] device steps."""
+
+    @property
+    def saturations(self) -> Iterator[Saturation]:
+        """What ran into an end of its range so far."""
 
     def learns(self, phase: str) -> bool:
         """Whether something changes in a phase."""

@@ -5,7 +5,7 @@ Nothing of this raises an error on a chip: sums are cut, traces stop or wrap, we
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from snnc.learning.account import Register
 from snnc.learning.plastic import Plastic
 
+TRACES = ("x1", "x2", "y1", "y2", "y3")
 FULL = 127
 """Largest number that Loihi's traces hold."""
 
@@ -89,6 +90,31 @@ def counted(one: Plastic) -> tuple[Register, ...]:
     """Traces of Loihi's engine whose clipping is a loss: not ports, and not those that a spike sets to the end."""
     registers = () if one.account is None else one.account.registers
     return tuple(r for r in registers if not r.port and r.rate == r.rate)
+
+
+class Tally:
+    """Counts the traces of a projection in Loihi's engine that are at their end after a learning phase.
+
+    Args:
+        one: the projection.
+
+    Attributes:
+        full: [5] counts for x1, x2, y1, y2, y3, over neurons and epochs; those whose clipping is no loss stay 0.
+    """
+
+    def __init__(self, one: Plastic) -> None:
+        self.one = one
+        self.full = np.zeros(len(TRACES), dtype=np.int64)
+        self._rows = tuple(TRACES.index(r.name) for r in counted(one) if r.name in TRACES)
+
+    def add(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
+        """Traces x [2, pre] and y [3, post] after a learning phase."""
+        for row in self._rows:
+            self.full[row] += np.count_nonzero((x[row] if row < 2 else y[row - 2]) >= FULL)
+
+    def found(self, weights: npt.NDArray[Any], bounds: tuple[int, int]) -> Iterator[Saturation]:
+        """The counts, and those of the weights of now; arguments as of :func:`on_loihi`."""
+        return iter(on_loihi(self.one, weights, bounds, dict(zip(TRACES, self.full.tolist(), strict=True))))
 
 
 def on_loihi(
