@@ -1,9 +1,13 @@
-"""Vectors of learning synapses: Lava's LearningDense in integers and floats, nengo-loihi's PES, brian2-loihi's STDP."""
+"""Vectors of learning synapses: Lava's LearningDense in integers and floats, nengo-loihi's PES, brian2-loihi's STDP.
+
+What the engine learns too is replayed in the reference and in the engine, compiled and in NumPy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,8 @@ import numpy.typing as npt
 from golden_base import Data, Kind, Tally, meta
 from replay import LOIHI, fixed, lava_lif, neuron, shifted
 
+from snnc.engine.learn_core import RuleSynapses
+from snnc.engine.learn_pairs import PairSynapses
 from snnc.ir import Format, IntArray, Neuron, PlasticityRule, RoundingSeeds, SynapticTrace
 from snnc.ir.fixed import wrap
 from snnc_reference import neuron_euler
@@ -37,6 +43,17 @@ FLOAT_TRACES = {
 }
 NENGO = replace(LOIHI, accumulator_bits=22, current_overflow="wrap")
 DEVIATIONS = 5.0
+Made = Callable[..., IntegerLearning | RuleSynapses]
+EXECUTORS: dict[str, Made] = {
+    "": IntegerLearning,
+    "engine: ": RuleSynapses,
+    "engine without kernels: ": partial(RuleSynapses, variant="none"),
+}
+"""What a quantity's name begins with -> synapses of a rule and weights."""
+PAIRS: dict[str, Callable[..., BrianLearning | PairSynapses]] = {
+    "": BrianLearning,
+    "engine: ": PairSynapses,
+}
 SYNAPSES = 4000
 
 
@@ -47,7 +64,9 @@ def rule_of(p: dict[str, Any], **more: Any) -> PlasticityRule:
     return PlasticityRule.parse(**sums, **traces, t_epoch=p["t_epoch"], **more)
 
 
-def learned(learning: IntegerLearning, pre: Values, post: Values, third: Values | None = None) -> dict[str, IntArray]:
+def learned(
+    learning: IntegerLearning | RuleSynapses, pre: Values, post: Values, third: Values | None = None
+) -> dict[str, IntArray]:
     """All steps of given spikes: states [..., T], and a [post, T] as it arrives one step later."""
     kept: dict[str, list[IntArray]] = {key: [] for key in ("weights", "tag_1", "tag_2", "x1", "x2", "y1", "y2", "sum")}
     for t in range(pre.shape[1]):
@@ -70,11 +89,12 @@ def stdp(data: Data, tally: Tally) -> None:
         rule = rule_of(p, sign=options.get("sign_mode", "MIXED").lower(), seeds=seeds)
         tally.same(f"{name}.products", *parsed(rule, p))
         start = STARTS[p["w0"]](data["w0"].astype(np.int64))
-        learning = IntegerLearning(rule, start, weight_bits=options.get("num_weight_bits", 8))
-        out = learned(learning, data["pre"], data["post"])
-        out["a"] = wrap(shifted(out["a"], options.get("weight_exp", 0)), 32)
-        for key in ("weights", "tag_1", "tag_2", "x1", "x2", "y1", "a"):
-            tally.same(f"{name}__{key}", out[key], data[f"{name}__{key}"])
+        for executor, made in EXECUTORS.items():
+            learning = made(rule, start, weight_bits=options.get("num_weight_bits", 8))
+            out = learned(learning, data["pre"], data["post"])
+            out["a"] = wrap(shifted(out["a"], options.get("weight_exp", 0)), 32)
+            for key in ("weights", "tag_1", "tag_2", "x1", "x2", "y1", "a"):
+                tally.same(f"{executor}{name}__{key}", out[key], data[f"{name}__{key}"])
 
 
 def parsed(rule: PlasticityRule, p: dict[str, Any]) -> tuple[Values, Values]:
@@ -112,26 +132,32 @@ def stdp_float(data: Data, tally: Tally) -> None:
 
 def closed_loop(data: Data, tally: Tally) -> None:
     """STDP with the neuron in the loop, three factors, and graded spikes that load the trace."""
+    for executor, made in EXECUTORS.items():
+        closed_loops(data, tally, executor, made)
+
+
+def closed_loops(data: Data, tally: Tally, executor: str, made: Made) -> None:
+    """The three parts of the file in one executor."""
     p = meta(data)
     rule = rule_of(p["stdp"], seeds=RoundingSeeds(p["stdp"]["rng_seed"]))
-    out = looped(IntegerLearning(rule, data["w0"]), data["pre"], p["lif"])
+    out = looped(made(rule, data["w0"]), data["pre"], p["lif"])
     for key in ("weights", "x1", "y1", "u", "v", "s"):
-        tally.same(key, out[key], data[key])
+        tally.same(f"{executor}{key}", out[key], data[key])
     r3 = p["r3"]
     rule = rule_of(r3, third_factors=True, seeds=RoundingSeeds(r3["rng_seed"]))
     y1, y2 = (data[f"r3_{key}_in"].astype(np.int64) for key in ("y1", "y2"))
     third = np.stack([y1, y2, np.zeros_like(y1)])
-    out = learned(IntegerLearning(rule, data["w0"]), data["pre"], data["r3_post"], third)
+    out = learned(made(rule, data["w0"]), data["pre"], data["r3_post"], third)
     for key in ("weights", "tag_1", "x1", "y1", "y2", "a"):
-        tally.same(f"r3_{key}", out[key], data[f"r3_{key}"])
+        tally.same(f"{executor}r3_{key}", out[key], data[f"r3_{key}"])
     for mode, payload in enumerate(("overwrite", "add_saturate", "add_overflow"), start=1):
         rule = rule_of(p["graded"], payload=payload, seeds=RoundingSeeds(p["graded"]["rng_seed"]))
-        out = learned(IntegerLearning(rule, data["w0"]), data["graded_in"], data["graded_post"])
+        out = learned(made(rule, data["w0"]), data["graded_in"], data["graded_post"])
         for key in ("weights", "x1", "x2", "a"):
-            tally.same(f"graded{mode}_{key}", out[key], data[f"graded{mode}_{key}"])
+            tally.same(f"{executor}graded{mode}_{key}", out[key], data[f"graded{mode}_{key}"])
 
 
-def looped(learning: IntegerLearning, pre: Values, lif: dict[str, int]) -> dict[str, IntArray]:
+def looped(learning: IntegerLearning | RuleSynapses, pre: Values, lif: dict[str, int]) -> dict[str, IntArray]:
     """The neurons hear the synapses one step later, and the synapses hear the neurons' spikes in the same step."""
     n = learning.weights.shape[0]
     cell = lava_lif("n", (n,), lif["du"], lif["dv"], lif["vth"])
@@ -187,19 +213,24 @@ def brian_stdp(data: Data, tally: Tally) -> None:
     Where all synapses must agree, theirs and ours must be equal. The single traces of the file are checked step by
     step: each decay is one of the two whole numbers between which it may be rounded.
     """
-    m, steps = meta(data), data["pre"].shape[1]
+    m = meta(data)
     rule = PlasticityRule.parse(dw=m["dw"], x1=SynapticTrace(*m["x1"]), y1=SynapticTrace(*m["y1"]), sign="excitatory")
-    learning = BrianLearning(rule, np.full(SYNAPSES, m["w0"]), seed=11)
     fired = data["post_drive"][0] != 0  # 254 through one synapse passes the threshold 1 at once
     tally.same("post_spike_count", m["n"] * fired, data["post_spike_count"])
-    pre = data["pre"][0] != 0
+    for executor, made in PAIRS.items():
+        statistics(data, tally, executor, made(rule, np.full(SYNAPSES, m["w0"]), seed=11))
+    single = data["x1_first"].astype(np.int64)
+    tally.same("x1_first", legal(single, data["pre"][0] != 0, rule.x1), single)
+
+
+def statistics(data: Data, tally: Tally, executor: str, learning: BrianLearning | PairSynapses) -> None:
+    """Means and deviations of one executor's synapses."""
+    pre, fired, steps = data["pre"][0] != 0, data["post_drive"][0] != 0, data["pre"].shape[1]
     seen = [learning.step(bool(pre[t]), bool(t and fired[t - 1])) for t in range(steps)]
     for key, ours in (("x1", [s.x1 for s in seen]), ("y1", [s.y1 for s in seen]), ("w", [s.weights for s in seen])):
-        far = distances(np.stack(ours, axis=-1), data, key, m["n"])
+        far = distances(np.stack(ours, axis=-1), data, key, meta(data)["n"])
         for part, distance in zip(("mean", "std"), far, strict=True):
-            tally.same(f"{key}_{part}", np.where(distance > DEVIATIONS, distance, 0.0), np.zeros(steps))
-    single = data["x1_first"].astype(np.int64)
-    tally.same("x1_first", legal(single, pre, rule.x1), single)
+            tally.same(f"{executor}{key}_{part}", np.where(distance > DEVIATIONS, distance, 0.0), np.zeros(steps))
 
 
 def distances(ours: IntArray, data: Data, key: str, n: int) -> tuple[Values, Values]:

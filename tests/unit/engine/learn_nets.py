@@ -79,7 +79,7 @@ def random_train(seed: int, steps: int = 70, rule: PlasticityRule | None = None)
         pre *= rng.integers(-300, 300, (steps, n))
     post = (rng.random((steps, m)) < rng.uniform(0, 0.4)).astype(np.int64)
     rounding = str(rng.choice(["stochastic", "stochastic", "nearest", "floor"]))
-    third = rng.integers(0, 128, (steps, 3, m))
+    third = rng.integers(-128, 128, (steps, 3, m))
     return Train(made, rng.integers(low, high + 1, (m, n)), rounding, pre, post, third)
 
 

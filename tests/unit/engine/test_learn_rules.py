@@ -98,7 +98,11 @@ def test_comparisons_of_integers_are_those_of_fractions() -> None:
         faces += [int(face) + d for face in at for d in (-1, 0, 1) if 0 <= face + d < 1 << 53]
         for face in faces:
             want = decayed(np.arange(256), tau, face / 2**53)
-            assert np.array_equal(tables.decays((face, 0))[0], want)
+            assert np.array_equal(tables.decays((face, 0))[0][:256], want)
+    ports = recipe(PlasticityRule.parse(dw="x0*y1", third_factors=True))
+    for face in (0, 1, int(ports.limits[4, -7]), int(ports.limits[4, -7]) - 1, (1 << 53) - 1):
+        values = np.arange(-128, 256)
+        assert np.array_equal(ports.decays((0, face))[4][values], decayed(values, 65535.0, face / 2**53))
     totals = np.arange(-40_000, 40_000)
     for dice in (0.0, 1 / 128, np.nextafter(1 / 128, 0), 0.3, 127 / 128, np.nextafter(1, 0), np.nextafter(0.5, 0)):
         assert np.array_equal((totals + 127 - int(dice * 128)) >> 7, rounded(totals, float(dice)))
@@ -219,7 +223,7 @@ def test_what_does_not_fit_is_refused(variant: str) -> None:
                 one.send(pre)
     assert one.steps == 0
     fed = RuleSynapses(PlasticityRule.parse(dw="x0*y1", third_factors=True), [[0]], variant=variant)
-    for third in (None, zeros((3, 2), int), np.full((3, 1), 256), np.full((3, 1), -1), zeros((3, 1))):
+    for third in (None, zeros((3, 2), int), np.full((3, 1), 256), np.full((3, 1), -129), zeros((3, 1))):
         with pytest.raises(InputError, match="third factors"):
             fed.step(zeros(1, int), zeros(1, int), third)
     for weights in ([[0.5]], [1, 2], [[1 << 15]]):
@@ -239,7 +243,7 @@ def test_damaged_states_are_refused_and_change_nothing(variant: str) -> None:
         one.step(pre, post)
     good = one.state()
     bad: list[tuple[str, Any]] = [
-        ("x", good["x"] + 256), ("y", good["y"] - 200), ("last_pre", good["last_pre"] + 4), ("tag_1", good["x"]),
+        ("x", good["x"] + 256), ("y", good["y"] - 300), ("last_pre", good["last_pre"] + 4), ("tag_1", good["x"]),
         ("weights", good["weights"] + (1 << 16)), ("weights", good["weights"].astype(float)), ("steps", -1),
         ("last_post", -1 - good["last_post"]), ("tag_2", good["tag_2"] - 1),
         ("dice", str(good["dice"]).replace("0.", "0.333333333333333333331", 1)),

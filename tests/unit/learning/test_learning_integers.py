@@ -243,6 +243,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
 @pytest.mark.parametrize("name", MUTANTS)
 def test_plausible_mistakes_are_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place, attribute, wrong = MUTANTS[name]
+    monkeypatch.setattr(kinds_learning, "EXECUTORS", {"": IntegerLearning})
     monkeypatch.setattr(place, attribute, wrong)
     assert differing() > 0
 

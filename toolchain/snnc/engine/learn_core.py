@@ -14,7 +14,7 @@ from snnc.engine import learn_numpy, library
 from snnc.engine.learn_dice import Dice
 from snnc.engine.learn_native import Native
 from snnc.engine.learn_numpy import Memory, Now
-from snnc.engine.learn_tables import DELAYS, TAGS, VALUES, Recipe, recipe, stored
+from snnc.engine.learn_tables import DELAYS, LEAST, MOST, TAGS, Recipe, recipe, stored
 from snnc.errors import InputError, Violation
 from snnc.ir import IntArray, PlasticityRule
 from snnc.learning.account import Rounding
@@ -128,7 +128,7 @@ class RuleSynapses:
         Args:
             pre: [pre] spikes, or the values of graded ones.
             post: [post] spikes of the neurons behind, in the same step.
-            third: [3, post] values 0 to 255 of y1, y2 and y3 for rules with third factors.
+            third: [3, post] values -128 to 255 of y1, y2 and y3 for rules with third factors.
 
         Returns:
             int64 [post], ``weights @ pre`` by the weights before this step.
@@ -139,7 +139,7 @@ class RuleSynapses:
         sent_by, heard_by = _spikes("pre", pre, self.shape[1]), _spikes("post", post, self.shape[0])
         made = self.recipe
         if made.rule.third_factors:
-            given = _fitting("third factors", third, self.memory.y.shape, (0, VALUES - 1))
+            given = _fitting("third factors", third, self.memory.y.shape, (LEAST, MOST))
             self.memory.y[:] = given
         self.steps += 1
         self.dice.roll()
@@ -175,7 +175,7 @@ class RuleSynapses:
         memory, epoch = self.memory, (0, self.rule.t_epoch)
         places = {
             "weights": (memory.w, SIXTEEN), "tag_1": (memory.t, TAGS), "tag_2": (memory.d, DELAYS),
-            "x": (memory.x, (0, VALUES - 1)), "y": (memory.y, (0, VALUES - 1)),
+            "x": (memory.x, (0, MOST)), "y": (memory.y, (LEAST, MOST)),
             "last_pre": (memory.last_pre, epoch), "last_post": (memory.last_post, epoch),
         }  # fmt: skip
         read = {key: _fitting(f"saved {key}", state[key], _outside(key, home), low_high)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.engine.learn_tables import ACCUMULATOR, FRACTION, LEAST_TAG, PAYLOADS, VALUES, WHOLE, Bounds, Recipe
+from snnc.engine.learn_tables import ACCUMULATOR, BYTE, FRACTION, LEAST_TAG, PAYLOADS, WHOLE, Bounds, Recipe
 from snnc.ir.products import Factor, Product
 
 Array = npt.NDArray[Any]
@@ -105,11 +105,11 @@ def _loaded(x1: Array, pre: Array, event: Array, payload: str) -> Array:
     """Half of a value (halves to even) replaces x1 or is added to it; returns which spikes are events."""
     values = pre.astype(np.int64)
     half = values >> 1
-    half = (half + (values & half & 1)) & (VALUES - 1)
+    half = (half + (values & half & 1)) & (BYTE - 1)
     if payload == "overwrite":
         x1[event] = half[event]
         return event
-    total = (x1 + half) & (VALUES - 1)
+    total = (x1 + half) & (BYTE - 1)
     passed = total > TRACE_MAX
     if payload == "add_saturate":
         x1[:] = np.minimum(total, TRACE_MAX)
@@ -169,10 +169,10 @@ def _history(start: Array, last: Array, table: Array, rise: Array, steps: int) -
     hits = np.bincount(last, minlength=steps + 1)
     for k in range(1, steps + 1):
         for trace in range(len(start)):
-            np.take(table[trace], rows[k - 1, trace], out=rows[k, trace], mode="clip")
+            np.take(table[trace], rows[k - 1, trace], out=rows[k, trace], mode="wrap")
         if hits[k]:
             at = np.flatnonzero(last == k)
-            rows[k][:, at] = np.minimum(rows[k][:, at] + rise[:, np.newaxis], TRACE_MAX)
+            rows[k][:, at] = np.clip(rows[k][:, at] + rise[:, np.newaxis], 0, TRACE_MAX)
     return rows
 
 

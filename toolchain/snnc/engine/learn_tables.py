@@ -21,8 +21,10 @@ Array = npt.NDArray[Any]
 VARIABLES = ("x0", "y0", "x1", "x2", "y1", "y2", "y3", "w", "d", "t")
 DEPENDENCIES = ("x0", "y0", "u")
 SUMS = ("dw", "dt", "dd")
-VALUES = 256
-"""Values of a trace; graded spikes load up to 255."""
+BYTE = 256
+LEAST, MOST = -128, BYTE - 1
+"""Values of a trace: a graded spike loads up to 255, and what is written to a port may be negative."""
+VALUES = MOST - LEAST + 1
 DICE_BITS = 53
 IMPULSE_PARTS = 256
 FRACTION = 7
@@ -51,8 +53,9 @@ class Recipe:
 
     Attributes:
         rule: the rule.
-        floors: int16 [5, 256], of traces x1, x2, y1, y2, y3: what a value surely keeps in a step.
-        limits: int64 [5, 256]: it keeps one more if the random number in units of 2**-53 is below this.
+        floors: int16 [5, values], of traces x1, x2, y1, y2, y3: what a value surely keeps in a step; the values are 0
+            to 255 and then -128 to -1, as indices of arrays count.
+        limits: int64 [5, values]: it keeps one more if the random number in units of 2**-53 is below this.
         whole: int64 [5], what a spike surely adds.
         part: int64 [5]: it adds one more if the random number of 128 faces is below this.
         bounds: where each of the three sums ends.
@@ -87,7 +90,7 @@ class Recipe:
         return period is not None and steps // self.rule.t_epoch % (1 << period) == 0
 
     def decays(self, faces: tuple[int, int]) -> Array:
-        """What each value of each trace becomes in a step, int16 [5, 256].
+        """What each value of each trace becomes in a step, int16 [5, values].
 
         Args:
             faces: random numbers of the pre- and the post-synaptic side, in units of 2**-53.
@@ -101,12 +104,13 @@ def recipe(rule: PlasticityRule) -> Recipe:
     traces = (*rule.pre_traces, *rule.post_traces)
     floors = np.zeros((len(traces), VALUES), dtype=np.int16)
     limits = np.zeros((len(traces), VALUES), dtype=np.int64)
+    values = np.concatenate([np.arange(MOST + 1), np.arange(LEAST, 0)])
     for row, trace in enumerate(traces):
         if trace.tau:
-            kept = np.exp(-1.0 / trace.tau) * np.arange(VALUES)
+            kept = np.exp(-1.0 / trace.tau) * values
             floors[row] = np.floor(kept)
             # Scaling by a power of two is exact, and so is the fraction of a number.
-            limits[row] = [ceil(value) for value in np.ldexp(kept - np.floor(kept), DICE_BITS).tolist()]
+            limits[row] = [ceil(value) for value in np.ldexp(kept % 1, DICE_BITS).tolist()]
     whole = [int(trace.impulse // 1) for trace in traces]
     part = [round((trace.impulse - n) * IMPULSE_PARTS) for trace, n in zip(traces, whole, strict=True)]
     low, high = rule.bounds

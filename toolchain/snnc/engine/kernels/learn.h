@@ -7,7 +7,8 @@
 enum { SEND, STEP };                                              /* what is asked for */
 enum { PLAIN_SPIKES, OVERWRITE, ADD_SATURATE, ADD_OVERFLOW };     /* payloads */
 enum { WAITS_X0 = 1, WAITS_Y0 = 2 };                              /* events that products of dw and dt wait for */
-enum { TRACE_VALUES = 256, TRACE_TOP = 127, X_TRACES = 2, Y_TRACES = 3, ALL_TRACES = 5, FRACTION_BITS = 7 };
+enum { TRACE_LEAST = -128, TRACE_MOST = 255, TRACE_VALUES = TRACE_MOST - TRACE_LEAST + 1, BYTE = 255 };
+enum { TRACE_TOP = 127, X_TRACES = 2, Y_TRACES = 3, ALL_TRACES = 5, FRACTION_BITS = 7 };
 enum { SUM_LOW = -32769, SUM_HIGH = 32767, LEAST_TAG = -256, LANES = 256 };
 enum { CROWD = 4 }; /* rows are the faster way where more than one of so many post-synaptic neurons fired */
 
@@ -111,14 +112,16 @@ static int lowest(const int16_t *tags, int64_t n) {
   return least < LEAST_TAG;
 }
 
-/* A step's decay of every value of a trace, and what a spike adds. */
+/* A step's decay of every value of a trace, from the least on, and what a spike adds. The host's tables hold negative
+   values behind the others. */
 static void faces(const Learning *c, int16_t *table, int32_t *rise) {
   const int16_t *floors = AT(const int16_t, c->floors);
   const int64_t *limits = AT(const int64_t, c->limits);
-  for (int64_t k = 0; k < ALL_TRACES; k++) {
+  for (int64_t k = 0; k < ALL_TRACES; k++, floors += TRACE_VALUES, limits += TRACE_VALUES, table += TRACE_VALUES) {
     int64_t side = k < X_TRACES ? 0 : 2, face = c->face[side];
-    for (int64_t v = 0; v < TRACE_VALUES; v++)
-      table[k * TRACE_VALUES + v] = (int16_t)(floors[k * TRACE_VALUES + v] + (face < limits[k * TRACE_VALUES + v]));
+    for (int64_t v = 0; v <= TRACE_MOST; v++) table[v - TRACE_LEAST] = (int16_t)(floors[v] + (face < limits[v]));
+    for (int64_t v = TRACE_MOST + 1; v < TRACE_VALUES; v++)
+      table[v - TRACE_MOST - 1] = (int16_t)(floors[v] + (face < limits[v]));
     rise[k] = (int32_t)(c->whole[k] + (c->face[side + 1] < c->part[k]));
   }
 }
@@ -141,8 +144,8 @@ static void history(int16_t *rows, int64_t stride, const int16_t *start, const i
       memset(rows, 0, (size_t)n * sizeof *rows);
     else
       for (int64_t i = 0; i < n; i++) {
-        int32_t kept = table[before[i]];
-        rows[i] = (int16_t)(last[i] == k ? below(kept + rise, TRACE_TOP) : kept);
+        int32_t kept = table[before[i] - TRACE_LEAST];
+        rows[i] = (int16_t)(last[i] == k ? within(kept + rise, 0, TRACE_TOP) : kept);
       }
   }
 }
@@ -280,12 +283,12 @@ static void sent_by(const Learning *c) {
 /* What the value of a graded spike does to x1; true if the spike is an event. Half of it, rounded to even. */
 static int loaded(int64_t payload, int64_t value, int16_t *x1) {
   int64_t half = value >> 1;
-  half = (half + (value & half & 1)) & (TRACE_VALUES - 1);
+  half = (half + (value & half & 1)) & BYTE;
   if (payload == OVERWRITE) {
     if (value) *x1 = (int16_t)half;
     return value != 0;
   }
-  int64_t total = (*x1 + half) & (TRACE_VALUES - 1);
+  int64_t total = (*x1 + half) & BYTE;
   int passed = total > TRACE_TOP;
   if (payload == ADD_SATURATE) {
     *x1 = (int16_t)(passed ? TRACE_TOP : total);
