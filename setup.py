@@ -22,6 +22,7 @@ X86 = {
     "baseline": ["-march=x86-64"],
     "avx2": ["-march=x86-64-v3"],
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    "vbmi2": ["-march=x86-64-v4", "-mprefer-vector-width=512", "-mavx512vbmi2"],
 }
 THREADS = [] if sys.platform == "win32" else ["-pthread"]
 PLAIN: dict[str, list[str]] = {"plain": []}

@@ -73,10 +73,17 @@ static void add_numbers(const Run *r, const Population *p, const Way *w, int64_t
   numbers(w, AT(const int64_t, port->given + at), (int64_t *)acc, p->n);
 }
 
+/* Whether the first way writes all sums of a receptor; padding stays what it was. */
+INLINE int written_first(const Run *r, const Population *p, int64_t receptor, int64_t sample, int64_t step) {
+  const Way *w = r->ways + p->way;
+  return p->ways && w->kind == TABLE16 && w->receptor == receptor && arriving(r, w, sample, step)->plus;
+}
+
 /* Adds everything that arrives at a population in one step to whole accumulators. */
 static void add_ways(const Run *r, const Population *p, int64_t sample, int64_t step) {
   size_t width = (size_t)(p->acc / 8);
-  for (int64_t k = 0; k < p->receptors; k++) memset(r->acc[k], 0, width * (size_t)padded(p));
+  for (int64_t k = 0; k < p->receptors; k++)
+    if (!written_first(r, p, k, sample, step)) memset(r->acc[k], 0, width * (size_t)padded(p));
   for (int64_t k = p->way; k < p->way + p->ways; k++) {
     const Way *w = r->ways + k;
     int8_t *acc = r->acc[w->receptor];
@@ -105,8 +112,9 @@ static void add_ways(const Run *r, const Population *p, int64_t sample, int64_t 
       take(w, r->frames[k], acc, p->acc);
     } else if (w->kind == TABLE16) {
       int64_t at = (row - g->rows) * g->words + 1;
-      if (row->plus) look_up(w, g->bits[0] + at, r->keys, (int16_t *)acc, 0);
-      if (row->minus) look_up(w, g->bits[1] + at, r->keys, (int16_t *)acc, 1);
+      int how = k == p->way && row->plus ? WRITTEN : ADDED;
+      if (row->plus) look_up(w, g->bits[0] + at, r->keys, (int16_t *)acc, how);
+      if (row->minus) look_up(w, g->bits[1] + at, r->keys, (int16_t *)acc, SUBTRACTED);
     } else {
       wide(w, index, row->plus, acc, p->acc, p->n, 1);
       if (row->minus) wide(w, index + row->plus, row->minus, acc, p->acc, p->n, -1);

@@ -9,7 +9,7 @@
 
 typedef struct {
   const char *name;
-  int level; /* of x86-64 */
+  int level; /* of x86-64; 5: with the second part of the byte manipulations too */
   int (*run)(const Call *);
   int64_t (*scratch)(const Call *);
   int (*learn)(const Learning *);
@@ -28,6 +28,9 @@ DECLARE(avx2)
 #if defined(SNNC_AVX512)
 DECLARE(avx512)
 #endif
+#if defined(SNNC_VBMI2)
+DECLARE(vbmi2)
+#endif
 
 static const Variant variants[] = {
 #if defined(SNNC_PLAIN)
@@ -41,6 +44,9 @@ static const Variant variants[] = {
 #endif
 #if defined(SNNC_AVX512)
     ENTRY(avx512, 4),
+#endif
+#if defined(SNNC_VBMI2)
+    ENTRY(vbmi2, 5),
 #endif
 };
 
@@ -61,6 +67,7 @@ API int64_t snnc_supported(int64_t variant) {
                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl")))
     return 0;
+  if (level >= 5 && !__builtin_cpu_supports("avx512vbmi2")) return 0;
 #endif
   return level >= 0;
 }

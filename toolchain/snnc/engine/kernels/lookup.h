@@ -45,34 +45,56 @@ KEYS(keys_1, 1)
 KEYS(keys_2, 2)
 KEYS(keys_3, 3)
 
-/* Sums of `count` strips are added to `high` rows of `wide` outputs; each row's keys lie `ahead` from the last one's. */
+/* Sums of `count` strips for `high` rows of `wide` outputs; each row's keys lie `ahead` from the last one's. They are
+   written, added or subtracted: whoever looks up first needs no cleared accumulators. */
+enum { WRITTEN, ADDED, SUBTRACTED };
+enum { TOGETHER = 5 }; /* strips summed before they are written */
 #define LOOK_UP(NAME, VEC, C)                                                                                        \
   INLINE void NAME##_some(int16_t *acc, int64_t wide, const int16_t *const *t, const uint32_t *const *k, int64_t at, \
-                          int64_t hop, const int count, const int minus) {                                          \
-    const int16_t *t0 = t[0], *t1 = count > 1 ? t[1] : 0, *t2 = count > 2 ? t[2] : 0;                                \
-    const uint32_t *k0 = k[0] + at, *k1 = count > 1 ? k[1] + at : 0, *k2 = count > 2 ? k[2] + at : 0;                \
+                          int64_t hop, const int count, const int how) {                                            \
+    const int16_t *t0 = t[0], *t1 = t[count > 1 ? 1 : 0], *t2 = t[count > 2 ? 2 : 0], *t3 = t[count > 3 ? 3 : 0],     \
+                  *t4 = t[count > 4 ? 4 : 0];                                                                       \
+    const uint32_t *k0 = k[0] + at, *k1 = k[count > 1 ? 1 : 0] + at, *k2 = k[count > 2 ? 2 : 0] + at,                \
+                   *k3 = k[count > 3 ? 3 : 0] + at, *k4 = k[count > 4 ? 4 : 0] + at;                                 \
     for (int64_t x = 0; x < wide; x++) {                                                                            \
       VEC *to = (VEC *)(acc + x * C), sum = *(const VEC *)(t0 + k0[x * hop]);                                        \
       if (count > 1) sum += *(const VEC *)(t1 + k1[x * hop]);                                                       \
       if (count > 2) sum += *(const VEC *)(t2 + k2[x * hop]);                                                       \
-      *to = minus ? *to - sum : *to + sum;                                                                          \
+      if (count > 3) sum += *(const VEC *)(t3 + k3[x * hop]);                                                       \
+      if (count > 4) sum += *(const VEC *)(t4 + k4[x * hop]);                                                       \
+      if (how == ADDED) sum += *to;                                                                                 \
+      if (how == SUBTRACTED) sum = *to - sum;                                                                       \
+      *to = sum;                                                                                                    \
     }                                                                                                               \
   }                                                                                                                 \
-  INLINE void NAME##_all(int16_t *acc, int64_t high, int64_t wide, const int16_t *const *t,                         \
-                         const uint32_t *const *k, int64_t ahead, int64_t hop, int count, const int minus) {        \
-    for (int64_t at = 0; at < high * ahead; at += ahead, acc += wide * C) {                                         \
-      int i = 0;                                                                                                    \
-      for (; i + 3 <= count; i += 3) NAME##_some(acc, wide, t + i, k + i, at, hop, 3, minus);                       \
-      if (i + 2 == count) NAME##_some(acc, wide, t + i, k + i, at, hop, 2, minus);                                  \
-      if (i + 1 == count) NAME##_some(acc, wide, t + i, k + i, at, hop, 1, minus);                                  \
-    }                                                                                                               \
+  INLINE void NAME##_row(int16_t *acc, int64_t wide, const int16_t *const *t, const uint32_t *const *k, int64_t at,  \
+                         int64_t hop, int count, const int how) {                                                   \
+    if (count >= TOGETHER)                                                                                          \
+      NAME##_some(acc, wide, t, k, at, hop, TOGETHER, how);                                                         \
+    else if (count == 4)                                                                                            \
+      NAME##_some(acc, wide, t, k, at, hop, 4, how);                                                                \
+    else if (count == 3)                                                                                            \
+      NAME##_some(acc, wide, t, k, at, hop, 3, how);                                                                \
+    else if (count == 2)                                                                                            \
+      NAME##_some(acc, wide, t, k, at, hop, 2, how);                                                                \
+    else                                                                                                            \
+      NAME##_some(acc, wide, t, k, at, hop, 1, how);                                                                \
   }                                                                                                                 \
   APART void NAME(int16_t *acc, int64_t high, int64_t wide, const int16_t *const *t, const uint32_t *const *k,      \
-                  int64_t ahead, int64_t hop, int count, int minus) {                                               \
-    if (minus)                                                                                                      \
-      NAME##_all(acc, high, wide, t, k, ahead, hop, count, 1);                                                      \
-    else                                                                                                            \
-      NAME##_all(acc, high, wide, t, k, ahead, hop, count, 0);                                                      \
+                  int64_t ahead, int64_t hop, int count, int how) {                                                 \
+    for (int64_t at = 0; at < high * ahead; at += ahead, acc += wide * C) {                                         \
+      if (how == WRITTEN)                                                                                           \
+        NAME##_row(acc, wide, t, k, at, hop, count, WRITTEN);                                                       \
+      else if (how == ADDED)                                                                                        \
+        NAME##_row(acc, wide, t, k, at, hop, count, ADDED);                                                         \
+      else                                                                                                          \
+        NAME##_row(acc, wide, t, k, at, hop, count, SUBTRACTED);                                                    \
+      for (int i = TOGETHER; i < count; i += TOGETHER)                                                              \
+        if (how == SUBTRACTED)                                                                                      \
+          NAME##_row(acc, wide, t + i, k + i, at, hop, count - i, SUBTRACTED);                                      \
+        else                                                                                                        \
+          NAME##_row(acc, wide, t + i, k + i, at, hop, count - i, ADDED);                                           \
+    }                                                                                                               \
   }
 LOOK_UP(look_up8, h16, 8)
 LOOK_UP(look_up16, h32, 16)
@@ -85,8 +107,8 @@ static int64_t keys_of(const Way *w) {
   return (g->given_h + 2 * g->padding) * g->columns;
 }
 
-/* acc += (or -=) the sums of one step; bits: its spikes, bit after bit, with a word of zeros before and two behind. */
-static void look_up(const Way *w, const uint64_t *bits, uint32_t *keys, int16_t *acc, int minus) {
+/* The sums of one step; bits: its spikes, bit after bit, with a word of zeros before and two behind. */
+static void look_up(const Way *w, const uint64_t *bits, uint32_t *keys, int16_t *acc, int how) {
   const Strips *g = AT(const Strips, w->start);
   const uint8_t *base = (const uint8_t *)bits;
   const int16_t *tables[LOOKS];
@@ -107,10 +129,10 @@ static void look_up(const Way *w, const uint64_t *bits, uint32_t *keys, int16_t 
       rows[count] = keys + k * g->dilation * g->columns + x * g->far;
     }
   if (w->made_c == 8)
-    look_up8(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, minus);
+    look_up8(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, how);
   else if (w->made_c == 16)
-    look_up16(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, minus);
+    look_up16(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, how);
   else
-    look_up32(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, minus);
+    look_up32(acc, w->made_h, w->made_w, tables, rows, ahead, g->hop, count, how);
 }
 #endif
