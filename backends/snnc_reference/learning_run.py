@@ -6,7 +6,6 @@ numbers included, so that an evaluation in the middle of training leaves no mark
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,10 +17,11 @@ from snnc.ir import FloatArray
 from snnc.ir.graph import Network
 from snnc.learning.account import Rounding
 from snnc.learning.hosting import NOTHING, Hosting
-from snnc.learning.plastic import Plastic, with_thresholds, with_weights
+from snnc.learning.plastic import Plastic, with_weights
 from snnc.learning.rule import HostOperation
 from snnc.learning.saturation import Saturation
 from snnc.learning.session import Hosts, State, Values
+from snnc.learning.thresholds import thresholds_of, with_thresholds
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
 from snnc_reference.learning_lesson import Lesson
@@ -38,7 +38,7 @@ class Learner:
         plastic: what learns, from :func:`snnc.learning.plastic.bind_float` or ``bind_fixed`` on this network.
         scales: of a fixed network: population -> raw state units per 1.0, for thresholds that the host writes.
         seed: of all rounding; None takes the rules' own.
-        hosts: what the host does, by kind of operation; the built-in ``error`` and ``normalise`` may be replaced.
+        hosts: what the host does, by kind of operation; the built-in ones may be replaced.
         rounding: of weights; None is the chip's own.
 
     Attributes:
@@ -133,7 +133,7 @@ class Learner:
         if given.shape[1:] != shape or given.ndim != len(shape) + 1:
             raise TraceError(f"a sample is {given.shape}, allowed is [T, *{shape}]")
         active = [name for name, one in self.synapses.items() if one.learns(chosen)]
-        wanted = probes or Probes()
+        wanted = self._host.probes(probes)
         for name in active:
             self._host.before(name, chosen, label)
         given_third = third or {}
@@ -160,14 +160,18 @@ class Learner:
             raise InputError(f"{projection}: weights are {given.shape}, allowed is {self.weights[projection].shape}")
         self.synapses[projection].write(given)
 
+    def thresholds(self, population: str) -> FloatArray:
+        """Thresholds of now, scalar or [neurons], in the float network's unit."""
+        return thresholds_of(self._network, population, self._scales)
+
     def set_thresholds(self, population: str, thresholds: npt.ArrayLike) -> None:
         """The host writes thresholds, scalar or [neurons], in the float network's unit; integers take the nearest."""
         self._network = with_thresholds(self._network, population, thresholds, self._scales)
         self._thresholds[population] = np.asarray(thresholds, dtype=np.float64)
 
     def state(self) -> State:
-        """Everything that the next sample depends on; what hosts of the caller keep is theirs to save."""
-        found: State = {"samples": np.array(self.samples), "factors": np.array(json.dumps(self._host.factors))}
+        """Everything that the next sample depends on; what hosts of the caller keep elsewhere is theirs to save."""
+        found: State = {"samples": np.array(self.samples), **self._host.state()}
         for name, one in self.synapses.items():
             found |= {f"synapses/{name}/{key}": value for key, value in one.state().items()}
         return found | {f"threshold/{name}": value for name, value in self._thresholds.items()}
@@ -183,7 +187,7 @@ class Learner:
                 head = f"synapses/{name}/"
                 one.restore({key.removeprefix(head): v for key, v in state.items() if key.startswith(head)})
             self.samples = int(state["samples"])
-            self._host.factors = json.loads(str(state["factors"]))
+            self._host.restore(state)
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(f"the saved state does not belong to this network and its rules ({error!r})") from error
         for key, value in state.items():

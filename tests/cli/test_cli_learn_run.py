@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snnc.commands.learn_report import first_class
+from snnc.commands.learn_report import report_lines
 from snnc.commands.learn_run import order_of
 from snnc.errors import UnsupportedError
 from snnc.formats import onnx_file
@@ -229,9 +229,12 @@ def test_supervised_rules_are_judged_by_the_first_spike(snnc: Snnc, made: Place,
         found.append(json.loads(ran.out))
     assert all(one["accuracy"] >= 0.4 for one in found), [one["accuracy"] for one in found]
     assert found[0]["assignment"] is None
-    sent = np.zeros((3, 4, 6), np.int8)
-    sent[0, 2, 5] = sent[1, 1, [0, 3]] = sent[1, 3, 3] = 1
-    assert first_class(sent, 2).tolist() == [2, 1, -1]
+    assert found[0]["again"] > 0, "nothing inhibits a neuron that fired"
+    assert any("a neuron fires again" in line for line in report_lines(found[0]))
+    assert not any("fires again" in line for line in report_lines({**found[0], "again": 0.0}))
+    command = ("learn", "run", folder, "--data", data, "-t", "loihi1", "--samples", 2, "-o", tmp_path / "w.npz")
+    assert "with nearest rounding values of error below" in snnc(*command, "--rounding", "nearest").err
+    assert "values of error below" not in snnc(*command, "--rounding", "stochastic").err
 
 
 def test_weights_that_a_pass_scales_are_refused(snnc: Snnc, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from snnc.ir import Affine, Conv, Edge, Fixed, Flatten, Format, Graph, Input, Neuron, Readout
 from snnc.quantize.base import Quantized, QuantizeOptions
+from snnc.quantize.fit import Load
 from snnc.quantize.shift import ShiftProfile, quantize_shift
 from snnc_reference.execute import execute
 from unit.quantize import nets
@@ -48,6 +49,15 @@ def weights(made: Quantized, name: str) -> Fixed:
     node = made.graph[name]
     assert isinstance(node, (Affine, Conv))
     return fixed(node.weight)
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_zeros_of_either_sign_clip_nothing(zero: float) -> None:
+    """Only the largest magnitude limits the gain; a limit divided by -0.0 would be -inf, and everything would clip."""
+    weight = np.array([[-15.0, zero], [zero, -15.0]])
+    one = Load("loop", weight, None, np.ones(()), np.ones(()), signed=True, grid=15.0)
+    fmt = Format(8, 0, signed=True)
+    assert one.fit(fmt, np.ones(()), per_channel=False) == pytest.approx(128 / 15)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -14,11 +14,12 @@ from snnc.backend import EMULATOR
 from snnc.commands.screen import Screen
 from snnc.engine.choice import ENGINES
 from snnc.ir import FloatArray, IntArray
+from snnc.learning.firsts import firsts
 from snnc.learning.host import labelled
 from snnc.learning.session import Learner
 from snnc.plain import percent, plain
 from snnc.report import text
-from snnc.trace import Probes, Samples
+from snnc.trace import Probes, Samples, Trace
 
 BINS = 16
 CHUNK = 128
@@ -51,46 +52,54 @@ def summary(
     if output is None:
         return {"projections": projections, "accuracy": None, "assignment": None, "rate": None}
     sent = _sent(learner, samples.spikes, output)
-    judged = sent if test is samples or test.labels is None else _sent(learner, test.spikes, output)
     counts, rate = _counts(sent), float(sent.mean())
     found: dict[str, Any] = {"projections": projections, "accuracy": None, "assignment": None, "rate": rate}
     if group and test.labels is not None:
-        found["accuracy"] = float(np.mean(first_class(judged, group) == test.labels))
+        found["accuracy"] = first_accuracy(learner, test, output, group)
+        found["again"] = float(np.mean((counts > 1).any(axis=1)))
     elif samples.labels is not None and test.labels is not None:
         classes = int(max(samples.labels.max(), test.labels.max())) + 1
         owners = labelled(counts, samples.labels, classes)
         silent = counts.sum(axis=0) == 0
+        judged = sent if test is samples else _sent(learner, test.spikes, output)
         voted = _voted(_counts(judged)[:, ~silent], owners[~silent], classes)
         found["accuracy"] = float(np.mean(voted == test.labels))
         found["assignment"] = [None if s else int(o) for o, s in zip(owners, silent, strict=True)]
     return found
 
 
-def first_class(sent: npt.NDArray[np.int8], group: int) -> IntArray:
-    """Class of the neuron that fires first, of those that do the one with most spikes; -1 where all are silent.
+def first_accuracy(learner: Learner, test: Samples, output: str, group: int) -> float:
+    """Share of samples whose first spike is by a neuron of the label; ties go to the highest membrane.
 
     Args:
-        sent: [B, T, neurons].
+        learner: with the weights to judge.
+        test: samples with labels.
+        output: population that answers.
         group: neurons of each class.
     """
-    steps = sent.shape[1]
-    times = np.where(sent.any(axis=1), np.argmax(sent != 0, axis=1), steps)
-    score = times * (steps + 1.0) - sent.sum(axis=1)
-    return np.where(times.min(axis=1) < steps, np.argmin(score, axis=1) // group, -1).astype(np.int64)
+    network = learner.network
+    parts = [
+        firsts(trace, network, output).classes(group) for trace in _traces(learner, test.spikes, output, (output,))
+    ]
+    return float(np.mean(np.concatenate(parts) == test.labels))
 
 
 def _sent(learner: Learner, spikes: npt.NDArray[Any], output: str) -> npt.NDArray[np.int8]:
     """[B, T, neurons] spikes with the weights of now."""
+    parts = [trace.spikes[output] for trace in _traces(learner, spikes, output)]
+    return np.asarray(np.concatenate(parts).reshape(*spikes.shape[:2], -1), dtype=np.int8)
+
+
+def _traces(learner: Learner, spikes: npt.NDArray[Any], output: str, states: tuple[str, ...] = ()) -> Iterator[Trace]:
+    """Traces of parts of the samples, with the weights of now."""
     evaluate = getattr(learner, "evaluate", None)
-    probes = Probes(spikes=(output,))
-    parts = []
+    probes = Probes(spikes=(output,), states=states)
     for start in range(0, len(spikes), CHUNK):
         part = spikes[start : start + CHUNK]
         if evaluate is not None:
-            parts.append(evaluate(part, probes).spikes[output])
+            yield evaluate(part, probes)
         else:
-            parts += [learner.sample(one, phase="test", probes=probes).spikes[output] for one in part]
-    return np.asarray(np.concatenate(parts).reshape(*spikes.shape[:2], -1), dtype=np.int8)
+            yield from (learner.sample(one, phase="test", probes=probes) for one in part)
 
 
 def _counts(sent: npt.NDArray[np.int8]) -> IntArray:
@@ -126,7 +135,7 @@ def show(screen: Screen, result: Mapping[str, Any]) -> None:
     ]
     columns = ("projection", "mean weight", "mean change", "moved", "weights, least to largest")
     screen.show(text.simple_table(columns, rows, numbers="lrrrl"))
-    for line in _lines(result):
+    for line in report_lines(result):
         screen.line(line)
     if result["saturations"]:
         screen.show(_saturation_table(result["saturations"]))
@@ -140,13 +149,17 @@ def show(screen: Screen, result: Mapping[str, Any]) -> None:
     screen.line(f"wrote {result['weights']}")
 
 
-def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+def report_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """What is said below the table."""
     how = "" if result["executor"] == EMULATOR else f" ({result['executor']})"
     where = f"the engine ({result['engine']})" if result["engine"] in ENGINES else result["backend"]
     yield f"{result['samples']} samples learned on {where}{how}, target {result['target']}"
     if result["accuracy"] is not None:
         how = "by the first spike" if result["assignment"] is None else "after label assignment"
         yield f"accuracy {how}: {percent(result['accuracy'])}"
+    if result.get("again"):
+        share = f"in {percent(result['again'])} of the samples a neuron fires again"
+        yield f"{share}: a rule of first spikes takes one; let its spike inhibit it (recurrent weights below 0)"
 
 
 def _saturation_table(counts: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,8 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
     learner, engine = started(opened, learning, what, target, fresh)
     for operation in getattr(learner, "idle", ()):
         screen.note(f"nothing does this host operation here: {operation.kind}, each {operation.when}: {operation.text}")
+    for line in losses(opened, learner, target, what.rounding):
+        screen.note(f"warning: {line}")
     before = dict(learner.weights)
     identity = {
         "folder": sha256(json_bytes(dict(opened.folder.manifest))), "backend": what.backend, "target": target,
@@ -185,6 +187,19 @@ def started(
     if what.backend == REFERENCE:
         return learner_of(opened, learning, target, what.engine, options_of(what), fresh)
     return fresh(), REFERENCE if what.backend == FLOAT else None
+
+
+def losses(opened: Opened, learner: Learner, target: str, rounding: str | None) -> list[str]:
+    """What the rules lose where weights are not rounded as the chip rounds them, one line each."""
+    lower = None if rounding is None or target == FLOAT else opened.registry.target(target)[1].learning
+    if lower is None:
+        return []
+    found = []
+    for name, one in getattr(learner, "plastic", {}).items():
+        asked = lower(one.rule, replace(one.options, rounding=rounding)).warnings
+        known = lower(one.rule, one.options).warnings
+        found += [f"{name}: {line}" for line in asked if line not in known]
+    return found
 
 
 def taught(

@@ -6,7 +6,6 @@ stay as they are, traces and random numbers included.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -25,10 +24,11 @@ from snnc.errors import InputError, TraceError, unknown
 from snnc.ir import FixedGraph, FloatArray, IntArray
 from snnc.learning.account import Rounding
 from snnc.learning.hosting import NOTHING, Hosting
-from snnc.learning.plastic import Plastic, with_thresholds, with_weights
+from snnc.learning.plastic import Plastic, with_weights
 from snnc.learning.rule import HostOperation
 from snnc.learning.saturation import Saturation
 from snnc.learning.session import Hosts, State, Values
+from snnc.learning.thresholds import thresholds_of, with_thresholds
 from snnc.trace import Probes, Trace
 
 Array = npt.NDArray[Any]
@@ -44,7 +44,7 @@ class Learner:
         plastic: what learns, from :func:`snnc.learning.plastic.bind_fixed` on this network.
         scales: population -> raw state units per 1.0, for thresholds that the host writes.
         seed: of all rounding; None takes the rules' own.
-        hosts: what the host does, by kind of operation; the built-in ``error`` and ``normalise`` may be replaced.
+        hosts: what the host does, by kind of operation; the built-in ones may be replaced.
         rounding: of weights; None is the chip's own.
         engine: ``event``: kernels; ``dense``: NumPy; ``auto``: the first of them that is there.
         synapses: makes those of each projection; None takes the engine's own.
@@ -166,7 +166,7 @@ class Learner:
         factors = third or {}
         during = {name: self._host.during(name, chosen, label, factors.get(name, NOTHING)) for name in active}
         self._take_thresholds()
-        trace = self._lesson.run(given, probes or Probes(), chosen, during)
+        trace = self._lesson.run(given, self._host.probes(probes), chosen, during)
         for name in active:
             self._host.end(name, chosen, label, trace, self.synapses[name])
         self.samples += bool(active)
@@ -185,6 +185,10 @@ class Learner:
             raise InputError(f"{projection}: weights are {given.shape}, allowed is {self.weights[projection].shape}")
         self.synapses[projection].write(given)
 
+    def thresholds(self, population: str) -> FloatArray:
+        """Thresholds of now, scalar or [neurons], in the float network's unit."""
+        return thresholds_of(self._network, population, self._scales)
+
     def set_thresholds(self, population: str, thresholds: npt.ArrayLike) -> None:
         """The host writes thresholds, scalar or [neurons], in the float network's unit; integers take the nearest."""
         changed = with_thresholds(self._network, population, thresholds, self._scales)
@@ -194,8 +198,8 @@ class Learner:
         self._changed.add(population)
 
     def state(self) -> State:
-        """Everything that the next sample depends on; what hosts of the caller keep is theirs to save."""
-        found: State = {"samples": np.array(self.samples), "factors": np.array(json.dumps(self._host.factors))}
+        """Everything that the next sample depends on; what hosts of the caller keep elsewhere is theirs to save."""
+        found: State = {"samples": np.array(self.samples), **self._host.state()}
         for name, one in self.synapses.items():
             found |= {f"synapses/{name}/{key}": value for key, value in one.state().items()}
         return found | {f"threshold/{name}": value for name, value in self._thresholds.items()}
@@ -211,7 +215,7 @@ class Learner:
                 head = f"synapses/{name}/"
                 one.restore({key.removeprefix(head): v for key, v in state.items() if key.startswith(head)})
             self.samples = int(state["samples"])
-            self._host.factors = json.loads(str(state["factors"]))
+            self._host.restore(state)
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(f"the saved state does not belong to this network and its rules ({error!r})") from error
         for key, value in state.items():

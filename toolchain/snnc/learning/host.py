@@ -54,7 +54,7 @@ def winners(times: npt.ArrayLike, potentials: npt.ArrayLike, group: int) -> IntA
     return np.asarray(np.argmax(tied, axis=1) + group * np.arange(len(first)), dtype=np.int64)
 
 
-def competed(thresholds: npt.ArrayLike, winner: int, group: int, rate: float, floor: float) -> FloatArray:
+def competed(thresholds: npt.ArrayLike, winner: int, group: int, rate: float, floor: npt.ArrayLike) -> FloatArray:
     """Training thresholds after one sample: the winner's rises by ``rate*(M-1)/M``, its rivals' fall by ``rate/M``.
 
     Args:
@@ -62,7 +62,7 @@ def competed(thresholds: npt.ArrayLike, winner: int, group: int, rate: float, fl
         winner: index of the neuron that won in the group of the label.
         group: M, neurons of each group.
         rate: step.
-        floor: threshold of inference, below which none falls.
+        floor: thresholds of inference, scalar or [neurons], below which none falls.
     """
     found = np.array(thresholds, dtype=np.float64)
     rivals = slice(winner // group * group, (winner // group + 1) * group)

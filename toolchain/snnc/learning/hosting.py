@@ -5,6 +5,7 @@ None of this happens on a chip, so that every executor of learning networks uses
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
@@ -15,12 +16,13 @@ from snnc.ir import FloatArray
 from snnc.learning.hosts import BUILT_IN, ELSEWHERE
 from snnc.learning.plastic import Plastic
 from snnc.learning.rule import HostOperation
-from snnc.learning.session import HostCall, Hosts, Learner, Moment, Values
-from snnc.trace import Trace
+from snnc.learning.session import HostCall, Hosted, Hosts, Moment, State, Values
+from snnc.trace import Probes, Trace
 
 Array = npt.NDArray[Any]
 Stage = Literal["before", "after", "step", "epoch"]
 NOTHING: Values = {}
+MEMORY = "host/"
 FIRST = ("error", "reward")
 """Operations whose answers are third factors of the sample's end; all others come after it."""
 
@@ -38,14 +40,17 @@ class Hosting:
     Args:
         learner: that hosts read from and write to.
         plastic: projection -> what learns.
-        hosts: what the host does, by kind of operation; the built-in ``error`` and ``normalise`` may be replaced.
+        hosts: what the host does, by kind of operation; the built-in ``error``, ``threshold`` and ``normalise`` may be
+            replaced.
 
     Attributes:
         factors: projection -> what annealing has made of third factors so far.
+        memory: what hosts keep between their calls.
     """
 
-    def __init__(self, learner: Learner, plastic: Mapping[str, Plastic], hosts: Hosts | None) -> None:
+    def __init__(self, learner: Hosted, plastic: Mapping[str, Plastic], hosts: Hosts | None) -> None:
         self.factors = dict.fromkeys(plastic, 1.0)
+        self.memory: dict[str, FloatArray] = {}
         self._learner, self._plastic = learner, plastic
         self._hosts: dict[str, HostCall] = {**BUILT_IN, **(hosts or {})}
 
@@ -58,6 +63,34 @@ class Hosting:
             for operation in one.rule.host
             if operation.kind not in ELSEWHERE and self._call(name, operation) is None
         )
+
+    def probes(self, asked: Probes | None) -> Probes:
+        """What a sample records: what was asked for, and what the host reads to tell who spiked first."""
+        wanted = asked or Probes()
+        read = tuple(
+            one.population
+            for one in self._plastic.values()
+            if any(operation.kind in ("error", "threshold") for operation in one.rule.host)
+        )
+        spikes = wanted.spikes if wanted.spikes == "all" else tuple(dict.fromkeys((*wanted.spikes, *read)))
+        states = wanted.states if wanted.states == "all" else tuple(dict.fromkeys((*wanted.states, *read)))
+        return Probes(spikes, states)
+
+    def state(self) -> State:
+        """Everything that the host remembers."""
+        kept = {f"{MEMORY}{key}": np.array(value) for key, value in self.memory.items()}
+        return {"factors": np.array(json.dumps(self.factors)), **kept}
+
+    def restore(self, state: State) -> None:
+        """Goes on from a state of the same rules.
+
+        Raises:
+            KeyError, ValueError: it belongs to others.
+        """
+        self.factors = json.loads(str(state["factors"]))
+        self.memory = {
+            key.removeprefix(MEMORY): np.array(value) for key, value in state.items() if key.startswith(MEMORY)
+        }
 
     def before(self, name: str, phase: str, label: int | None) -> None:
         """A projection's operations before a sample."""
@@ -125,6 +158,7 @@ class Hosting:
             return NOTHING
         one = self._plastic[name]
         moment = Moment(
-            self._learner, name, one.population, one.rule, operation, stage, phase, label, trace, step, spikes
-        )
+            self._learner, name, one.population, one.rule, operation, stage, phase, label, trace, step, spikes,
+            self.factors[name], self.memory,
+        )  # fmt: skip
         return call(moment) or NOTHING

@@ -198,10 +198,12 @@ class S2Stdp(Spec):
             text = (
                 f"groups of {m}: first spike wins; before a sample the training thresholds go to the group of its "
                 f"label; after it the winner's rises by {rate:g}*({m}-1)/{m}, losers' fall by {rate:g}/{m}, not below "
-                "the threshold of inference; reset in each epoch"
+                "the threshold of inference"
             )
-            settings = (("group", m), ("threshold_rate", rate), ("inhibition", self.inhibition))
+            settings = (("group", m), ("threshold_rate", rate))
             found.append(HostOperation("threshold", "sample", text, settings))
+            text = "the training thresholds become the threshold of inference again"
+            found.append(HostOperation("threshold", "epoch", text, settings))
         if self.sum_weights:
             text = f"scale the weights into each neuron to the {self.sum_rule} norm {self.sum_weights:g}"
             found.append(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.errors import InputError, UnsupportedError, Violation
 from snnc.ir import Affine, Fixed, FixedGraph, FloatArray, Graph, IntArray, Neuron
@@ -258,31 +257,3 @@ def with_weights(network: Network, one: Plastic, weights: FloatArray | IntArray)
     if fmt.overflow == "saturate_symmetric":
         fmt = replace(fmt, overflow="saturate")
     return network.replace_node(replace(node, weight=Fixed(np.asarray(weights, dtype=np.int64), fmt)))
-
-
-def with_thresholds(
-    network: Network, population: str, thresholds: npt.ArrayLike, scales: Mapping[str, FloatArray]
-) -> Network:
-    """The network with other thresholds of a population; integers take the nearest, and 1 at least.
-
-    Args:
-        network: float or fixed.
-        population: of neurons.
-        thresholds: scalar or [neurons], in the float network's unit.
-        scales: of a fixed network: population -> raw state units per 1.0.
-
-    Raises:
-        InputError: the node is no population of neurons.
-    """
-    node = network[population]
-    if not isinstance(node, Neuron):
-        raise InputError(f"{population} is no population of neurons: it has no threshold")
-    given = np.asarray(thresholds, dtype=np.float64)
-    if isinstance(network, Graph):
-        return network.replace_node(replace(node, threshold=given))
-    assert isinstance(network, FixedGraph)
-    assert isinstance(node.threshold, Fixed)
-    fmt = node.threshold.format
-    per = np.asarray(scales[population]) * 2.0 ** (fmt.frac - network.conventions.state_frac)
-    raw = np.clip(np.rint(given * per), max(1, fmt.minimum), fmt.maximum).astype(np.int64)
-    return network.replace_node(replace(node, threshold=Fixed(raw, fmt)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,6 +54,13 @@ class Learner(Protocol):
         """Goes on from a state of the same network and rules."""
 
 
+class Hosted(Learner, Protocol):
+    """A learner whose weights and thresholds a host reads and writes between samples."""
+
+    def thresholds(self, population: str) -> FloatArray:
+        """Thresholds of now, scalar or [neurons], in the float network's unit."""
+
+
 @runtime_checkable
 class Course(Protocol):
     """A learner that takes all samples in one run."""
@@ -82,9 +89,11 @@ class Moment:
         trace: of the sample, after it.
         step: device step, in a step.
         spikes: [post] of that step.
+        factor: what annealing has made of the rates so far.
+        memory: what the host keeps between its calls, by names that begin with the projection's; part of the state.
     """
 
-    learner: Learner
+    learner: Hosted
     projection: str
     population: str
     rule: Rule
@@ -95,6 +104,8 @@ class Moment:
     trace: Trace | None = None
     step: int = 0
     spikes: npt.NDArray[np.integer] | None = None
+    factor: float = 1.0
+    memory: dict[str, FloatArray] = field(default_factory=dict)
 
 
 HostCall = Callable[[Moment], Values | None]

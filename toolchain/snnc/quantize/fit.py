@@ -48,7 +48,8 @@ class Load:
     def fit(self, fmt: Format, pattern: FloatArray, *, per_channel: bool) -> FloatArray:
         """Largest gain (value in the format per 1.0) at which nothing clips: (), or per output channel (C,)."""
         weight = (self.weight * self.shaped(pattern)).reshape(self.weight.shape[0], -1)
-        high, low = weight.max(axis=1, initial=0.0), np.abs(weight.min(axis=1, initial=0.0))
+        # The largest of zeros may be -0.0, and a limit divided by it -inf.
+        high, low = np.abs(weight.max(axis=1, initial=0.0)), np.abs(weight.min(axis=1, initial=0.0))
         with np.errstate(divide="ignore"):
             each = np.minimum(fmt.maximum * fmt.step / high, (-fmt.minimum or 1) * fmt.step / low)
         return np.asarray(each if per_channel else each.min())
