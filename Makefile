@@ -46,8 +46,10 @@ test: $(STAMP)  ## every test; prints what is skipped and why
 equivalence: $(STAMP)  ## the ladder only: rungs 1 to 5
 	$(BIN)/pytest tests/equivalence
 
-nightly: $(STAMP)  ## many random nets on SpiNNaker's release programs, many damaged files; other ones each time
-	SNNC_NIGHTLY=1 $(BIN)/pytest tests/equivalence/test_spinnaker_binary_random.py tests/equivalence/test_nir_recorded.py
+nightly: $(STAMP)  ## many random nets on SpiNNaker's release programs, all recordings, many damaged files; other ones each time
+	SNNC_NIGHTLY=1 $(BIN)/pytest tests/equivalence/test_spinnaker_binary_random.py
+	SNNC_NIGHTLY=1 $(BIN)/pytest tests/equivalence/test_rung5_spinnaker_delays.py
+	$(BIN)/pytest tests/equivalence/nightly_nir_recorded.py
 	SNNC_NIGHTLY=1 $(BIN)/pytest -n 0 tests/unit/conversion/test_conversion_mnist.py
 	SNNC_NIGHTLY=1 $(BIN)/pytest -s -n 0 tests/unit/formats/test_fuzzed_readers.py
 

@@ -5,30 +5,19 @@ A NIR file brings no module to compare with, so that recordings stand where rung
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 
-from snnc.backend import discover
-from snnc.config import Config
-from snnc.engine import run as engine
+from equivalence.nmnist_nir import INTEGERS, STEPS, WITHIN, integers, network, predictions, recordings, right
 from snnc.errors import InputError
 from snnc.formats.nir_file import Meaning, read
-from snnc.ir import FixedGraph, Graph
-from snnc.pipeline import compile_source
-from snnc.sources import Source
-from snnc.trace import Probes, Samples
+from snnc.ir import Graph
+from snnc.trace import Probes
 from snnc_reference.execute import execute
 
-ROOT = Path(__file__).resolve().parents[2]
 HIDDEN = 38
-STEPS = 180
-Builds = dict[str, FixedGraph]
 
 
 @pytest.fixture(scope="module")
@@ -127,91 +116,32 @@ def test_a_resting_value_above_the_threshold_fires_by_itself(nir_data: Path) -> 
     assert np.flatnonzero(trace.spikes["lif1"][0, :, 0]).tolist() == [period * k - 1 for k in range(1, 6)]
 
 
-# The N-MNIST network of the NIR paper. The whole test part: 98 of 100 (soft reset), 100 (hard), 91 (swapped polarity).
-
-
-@pytest.fixture(scope="module")
-def nmnist() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nmnist", ROOT / "models" / "nmnist.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def predictions(graph: Graph, spikes: np.ndarray) -> list[int]:
-    counts = execute(graph, spikes, Probes(spikes=("12",))).counts("12")
-    return [int(k) for k in counts.argmax(1)]
+# The N-MNIST network of the NIR paper. The whole test part, which `make nightly` runs: 98 of 100 (soft reset), 100
+# (hard), 91 (swapped polarity).
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
-def test_nmnist_recordings_are_recognised(shared_data: Path, nmnist: ModuleType, reset: str) -> None:
-    spikes, labels = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz", count=10, steps=STEPS)
-    graph = read(shared_data / "nir" / "cnn_sinabs.nir", Meaning(1e-3, reset))
+def test_nmnist_recordings_are_recognised(shared_data: Path, reset: str) -> None:
+    spikes, labels = recordings(shared_data, count=10, steps=STEPS)
+    graph = network(shared_data, reset)
     assert predictions(graph, spikes) == labels.tolist()
 
 
-@pytest.mark.skipif(os.environ.get("SNNC_NIGHTLY") != "1", reason="minutes: SNNC_NIGHTLY=1 (make nightly)")
-@pytest.mark.parametrize(("reset", "right"), [("zero", 100), ("subtract", 98)])
-def test_all_nmnist_test_recordings(shared_data: Path, nmnist: ModuleType, reset: str, right: int) -> None:
-    spikes, labels = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz")
-    graph = read(shared_data / "nir" / "cnn_sinabs.nir", Meaning(1e-3, reset))
-    found = [kind for start in range(0, 100, 20) for kind in predictions(graph, spikes[start : start + 20])]
-    assert sum(a == b for a, b in zip(found, labels.tolist(), strict=True)) == right
-
-
-INTEGERS = ("generic", "loihi2")
-WITHIN = 2
-
-
-def integers(shared_data: Path, nmnist: ModuleType, reset: str, targets: tuple[str, ...], **compile_: Any) -> Builds:
-    """The file's network for targets, calibrated on recordings that no test sees."""
-    graph = read(shared_data / "nir" / "cnn_sinabs.nir", Meaning(1e-3, reset))
-    seen = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz", test=False, count=3, steps=40)
-    config = Config().override("compile", targets=targets, **compile_).override("verify", samples=1)
-    made = compile_source(Source("cnn_sinabs", "0", graph, Samples(*seen)), config, discover())
-    return {build.target.name: build.quantized.graph for build in made.builds}
-
-
-def right(graph: FixedGraph, spikes: np.ndarray, labels: np.ndarray) -> int:
-    """Recordings that the engine's run of the integers recognises."""
-    found = engine.execute(graph, spikes, Probes(spikes=("12",))).counts("12").argmax(1)
-    return int((found == labels).sum())
-
-
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
-def test_integers_recognise_the_recordings(shared_data: Path, nmnist: ModuleType, reset: str) -> None:
+def test_integers_recognise_the_recordings(shared_data: Path, reset: str) -> None:
     """In float all of the first 20 are right; turned by a quarter they are not."""
-    spikes, labels = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz", count=20, steps=STEPS)
-    made = integers(shared_data, nmnist, reset, INTEGERS[1:])
+    spikes, labels = recordings(shared_data, count=20, steps=STEPS)
+    made = integers(shared_data, reset, INTEGERS[1:])
     assert tuple(made) == INTEGERS
     for name, graph in made.items():
         assert right(graph, spikes, labels) >= 20 - WITHIN, name
         assert right(graph, np.rot90(spikes, axes=(3, 4)), labels) < 20 - WITHIN, name
 
 
-@pytest.mark.skipif(os.environ.get("SNNC_NIGHTLY") != "1", reason="minutes: SNNC_NIGHTLY=1 (make nightly)")
-@pytest.mark.parametrize(
-    ("reset", "targets", "allow", "right_in_float"),
-    [("zero", ("loihi1", "loihi2"), (), 100), ("subtract", ("loihi2",), (), 98),
-     ("subtract", ("loihi1",), ("hard-reset",), 98)],
-)  # fmt: skip
-def test_integers_on_all_test_recordings(
-    shared_data: Path, nmnist: ModuleType, reset: str, targets: tuple[str, ...], allow: tuple[str, ...],
-    right_in_float: int,
-) -> None:  # fmt: skip
-    """99 of 100 for generic, loihi1 and loihi2, whatever the reset."""
-    spikes, labels = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz")
-    for name, graph in integers(shared_data, nmnist, reset, targets, allow=allow).items():
-        parts = [right(graph, spikes[i : i + 10], labels[i : i + 10]) for i in range(0, 100, 10)]
-        assert abs(sum(parts) - right_in_float) <= WITHIN, (name, sum(parts))
-
-
-def test_swapped_polarity_is_seen(shared_data: Path, nmnist: ModuleType) -> None:
+def test_swapped_polarity_is_seen(shared_data: Path) -> None:
     """The fourth recording is one of nine that the network gets wrong with swapped channels."""
-    spikes, labels = nmnist.recordings(shared_data / "nmnist" / "nmnist_1100.npz", count=4)
-    graph = read(shared_data / "nir" / "cnn_sinabs.nir", Meaning(1e-3, "zero"))
+    spikes, labels = recordings(shared_data, count=4)
+    graph = network(shared_data, "zero")
     assert predictions(graph, spikes[3:]) == [labels[3]]
     assert predictions(graph, spikes[3:, :, ::-1]) != [labels[3]]
 

@@ -333,7 +333,7 @@ def test_an_error_in_forward_is_told_with_line_and_shape() -> None:
 
 
 def test_a_membrane_beside_the_spikes_of_an_earlier_layer_is_not_the_output() -> None:
-    snntorch = pytest.importorskip("snntorch")
+    import snntorch
 
     class Readout(nn.Module):
         def __init__(self) -> None:

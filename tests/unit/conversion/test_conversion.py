@@ -199,7 +199,8 @@ def test_evenly_spaced_spikes_and_random_ones() -> None:
 
 
 def test_evaluation_is_what_torch_computes() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     rng = RNG(1)
     x = rng.normal(size=(3, 4, 9, 7))
     weight, bias = rng.normal(size=(6, 2, 3, 2)), rng.normal(size=6)
