@@ -23,6 +23,7 @@ from snnc_spinnaker.stdp_config import Kind, Pair, device_rule, table
 
 TARGET = "spinnaker1"
 LARGEST_TRACE = 0x7FFF
+CLEARED = "traces are cleared by time: silent steps after each sample, as many as the tables reach, end every pair"
 KINDS: dict[str, Kind] = {
     "pair-stdp": "additive",
     "multiplicative-stdp": "multiplicative",
@@ -106,8 +107,8 @@ def account(rule: Rule, options: LearningOptions | None = None) -> LearningAccou
         rates=rates,
         registers=tuple(_registers(rule)),
         settings=_settings(pair, words),
-        host=(*rule.host, *host),
-        notes=tuple(_notes(pair, words, options)),
+        host=(*(one for one in rule.host if one.kind != "clear"), *host),
+        notes=(*_notes(pair, words, options), *([CLEARED] if rule.clears else [])),
         warnings=tuple(_warnings(rule, rates, options)),
     )
 

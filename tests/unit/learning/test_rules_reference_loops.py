@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from snnc.errors import InputError
 from snnc.learning import LIBRARY, Rule, build
 from snnc_reference.learning_rules import RuleLearning
 
@@ -227,3 +228,31 @@ def test_test_phase_keeps_weights(trains: tuple[npt.NDArray[np.int64], ...]) -> 
     assert (synapses.weights == 0.5).all()
     synapses.step(pre[5], post[5])
     assert (synapses.weights != 0.5).any()
+
+
+PAIRS = ("pair-stdp", "nearest-stdp", "multiplicative-stdp", "soft-bound-stdp", "reward-stdp")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs_across_samples_count_only_where_traces_are_kept(name: str) -> None:
+    """A post spike ends one sample, a pre spike begins the next: depression of a pair at distance 1, or nothing."""
+    moved = {}
+    for between in ("keep", "clear"):
+        rule = build(name, between_samples=between, A_minus=0.1, tau_minus=5.0)
+        assert rule.clears == (between == "clear")
+        assert [one.kind for one in rule.host if one.kind == "clear"] == ["clear"] * rule.clears
+        synapse = RuleLearning(rule, [[0.5]])
+        third = {factor.name: 1.0 for factor in rule.thirds}
+        synapse.step(np.array([0]), np.array([1]), third)
+        synapse.end_sample()
+        begin = synapse.weights[0, 0]
+        for spike in (1, 0):
+            synapse.step(np.array([spike]), np.array([0]), third)
+        moved[between] = synapse.weights[0, 0] - begin
+    assert moved["keep"] < -1e-3
+    assert moved["clear"] == 0.0
+
+
+def test_what_becomes_of_traces_is_a_word() -> None:
+    with pytest.raises(InputError, match="between_samples is 'forget', allowed is 'keep' or 'clear'"):
+        build("pair-stdp", between_samples="forget")

@@ -113,3 +113,10 @@ def test_what_cannot_be_meant() -> None:
         account(build("pair-stdp", A_plus=1e-5))
     with pytest.raises(UnsupportedError, match="set w_min = 0"):
         pair_of(build("soft-bound-stdp", w_min=0.1))
+
+
+def test_traces_are_cleared_by_the_silent_steps_between_samples() -> None:
+    found = {key: account(build("soft-bound-stdp", between_samples=key)) for key in ("keep", "clear")}
+    assert not found["clear"].host, "the host has nothing to do"
+    assert [note for note in found["clear"].notes if "cleared by time" in note]
+    assert not [note for note in found["keep"].notes if "cleared by time" in note]

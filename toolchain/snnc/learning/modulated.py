@@ -48,7 +48,8 @@ class RewardStdp(PairTimes):
             (Third("reward", self.reward_max),),
             self.w_min,
             self.w_max,
-            host=host,
+            host=(*host, *self.clearing()),
+            clears=bool(self.clearing()),
             parameters=self.given(),
             source="Izhikevich, Cereb. Cortex 17:2443-2452, 2007; Fremaux, Gerstner, Front. Neural Circuits 9:85, 2016",
         )

@@ -21,6 +21,8 @@ class PairTimes(Spec):
         tau_minus: how long a post spike is.
         coincident: what a pre and a post spike in the same step do: ``both`` terms count (Loihi), ``depression`` alone
             (SpiNNaker) or ``none``.
+        between_samples: what becomes of traces there: ``keep``, as in one long run, or ``clear``, so that no pair spans
+            two samples (the host does it; on SpiNNaker the silent steps after each sample do).
     """
 
     A_plus: float = number(0.01, "weight")
@@ -28,6 +30,7 @@ class PairTimes(Spec):
     tau_plus: float = positive(20.0, "time")
     tau_minus: float = positive(20.0, "time")
     coincident: str = choice("both", "depression", "none")
+    between_samples: str = choice("keep", "clear")
 
     def traces(self, *, sets: bool = False) -> tuple[Trace, Trace]:
         """X remembers pre spikes, y post spikes."""
@@ -46,8 +49,15 @@ class PairTimes(Spec):
         if not kept:
             refuse(self.name, "A_plus and A_minus", "0", "at least one of them more than 0", "It would never learn")
         return Rule(
-            self.name, kept, self.traces(sets=sets), (), self.w_min, self.w_max, parameters=self.given(), source=source
-        )
+            self.name, kept, self.traces(sets=sets), (), self.w_min, self.w_max, host=self.clearing(),
+            clears=bool(self.clearing()), parameters=self.given(), source=source,
+        )  # fmt: skip
+
+    def clearing(self) -> tuple[HostOperation, ...]:
+        """What happens between samples: nothing, or traces become 0."""
+        if self.between_samples == "keep":
+            return ()
+        return (HostOperation("clear", "sample", "traces and eligibilities become 0"),)
 
     def amplitudes_in_weights(self) -> tuple[float, float]:
         """A_plus and A_minus as they enter the equation."""
