@@ -158,3 +158,13 @@ def test_a_difference_ends_the_benchmark_before_anything_is_timed(
     assert "lif2" in said.err
     assert not said.out
     assert not path.exists()
+
+
+def test_learning_is_compared_before_it_is_timed(bench: Any) -> None:
+    learning = bench("learning")
+    pre, post = learning.spikes(10)
+    found = learning.executors(2)
+    assert learning.differing(found, pre, post) == ""
+    assert not np.array_equal(found["NumPy"].weights, learning.executors(2)["NumPy"].weights)
+    other = {**learning.executors(2), "NumPy": learning.executors(3)["NumPy"]}
+    assert learning.differing(other, pre, post) == "NumPy differs from the reference in step 1"

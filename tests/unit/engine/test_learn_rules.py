@@ -155,14 +155,14 @@ def mutant(name: str, patch: pytest.MonkeyPatch) -> None:
     step, history, summed = learn_numpy.step, learn_numpy._history, learn_numpy._summed
 
     def y2_at_once(memory: Any, rules: Recipe, now: Any, pre: Any, post: Any) -> Any:
-        sent = step(memory, rules, replace(now, ends=False), pre, post)
+        sent = step(memory, rules, now._replace(ends=False), pre, post)
         memory.y[1, post != 0] = np.minimum(memory.y[1, post != 0] + rules.whole[3], 127)
         if now.ends:
             learn_numpy.learn(memory, rules, now)
         return sent
 
     def per_weight(block: Any, value: Any, *rest: Any) -> Any:
-        now = replace(block.phase.now, threshold=np.random.default_rng(1).integers(0, 128, value.shape))
+        now = block.phase.now._replace(threshold=np.random.default_rng(1).integers(0, 128, value.shape))
         return summed(replace(block, phase=replace(block.phase, now=now)), value, *rest)
 
     def before_decay(start: Any, last: Any, table: Any, rise: Any, steps: int) -> Any:

@@ -36,7 +36,7 @@ class Native:
         self._kernels, self._number, self._memory = kernels, number, memory
         pre, post = memory.w.shape
         room = max(pre, post)
-        self._pre, self._post = np.zeros(pre, dtype=np.int64), np.zeros(post, dtype=np.int64)
+        self._pre, self._post, self._sent = (np.zeros(n, dtype=np.int64) for n in (pre, post, post))
         shapes = {
             "x_past": (epoch + 1, X_TRACES, pre), "y_past": (epoch + 1, Y_TRACES, post), "own": (Y_TRACES, post),
             "gathered": (X_TRACES, post), "columns": (3, pre), "out": (3, room), "spiked_mask": (pre,),
@@ -48,7 +48,7 @@ class Native:
         self._kept: list[Array] = [*scratch.values(), *arrays.values()]
         self._call: array[int] = array("q", bytes(8 * len(LEARN)))
         numbers = {"pre": pre, "post": post, "epoch": epoch, "room": room}
-        homes = {**scratch, **arrays, "given": self._pre, "heard": self._post}
+        homes = {**scratch, **arrays, "given": self._pre, "heard": self._post, "sent": self._sent}
         self._put(numbers | {name: _address(values) for name, values in homes.items()})
         self._address = self._call.buffer_info()[0]
         self._tables: list[Array] = []
@@ -84,23 +84,22 @@ class Native:
         return self._done()
 
     def _done(self) -> Array:
-        sent: Array = np.empty(self._post.size, dtype=np.int64)
-        self._call[AT["sent"]] = _address(sent)
         wide = self._kernels.learn(self._number, self._address)
         if self._call[WHAT] == STEP:
             self._memory.wide = bool(wide)
-        return sent
+        return np.array(self._sent)
 
     def _load(self, recipe: Recipe) -> None:
         """Puts a rule into the call."""
         rule = recipe.rule
         products, factors = _rows(recipe.sums)
         self._tables = [products, factors, np.ascontiguousarray(recipe.floors), np.ascontiguousarray(recipe.limits)]
+        late = {f.variable for p in rule.products() if p.dependency == "y0" for f in p.factors}
         fields = {
             "payload": PAYLOADS.index(rule.payload), "ports": int(rule.third_factors),
             "waits": sum(1 << k for k, name in enumerate(DEPENDENCIES[:2]) if name in recipe.depends),
-            "reads": sum(1 << k for k, name in enumerate(("x1", "x2")) if _read(rule.products(), name, "y0")),
-            "uses": sum(1 << k for k, name in enumerate("wtd") if recipe.sums[k] or _read(rule.products(), name)),
+            "reads": sum(1 << k for k, name in enumerate(("x1", "x2")) if name in late),
+            "uses": sum(1 << k for k, name in enumerate("wtd") if name in recipe.synaptic),
         }  # fmt: skip
         names = ("products", "factors", "floors", "limits")
         fields |= {name: _address(table) for name, table in zip(names, self._tables, strict=True)}
@@ -114,11 +113,6 @@ class Native:
             first += len(found)
         self._put(fields)
         self._recipe = recipe
-
-
-def _read(products: Any, name: str, dependency: str = "") -> bool:
-    """Whether some product, or one of those that wait for an event, reads a variable."""
-    return any(f.variable == name for p in products if dependency in ("", p.dependency) for f in p.factors)
 
 
 def _rows(sums: tuple[tuple[Product, ...], ...]) -> tuple[Array, Array]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +42,7 @@ class Memory:
     wide: bool = True
 
 
-@dataclass(frozen=True)
-class Now:
+class Now(NamedTuple):
     """What a step needs to know.
 
     Attributes:
@@ -57,7 +57,7 @@ class Now:
     place: int
     early: int
     ends: bool
-    faces: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    faces: Sequence[int] = ()
     threshold: int = 0
     counted: bool = False
 
@@ -180,16 +180,18 @@ def _update(phase: Phase, rows: Array, columns: Array) -> bool:
     """Changes a block of synapses; True if a tag was left where silence changes it."""
     if not rows.size or not columns.size:
         return False
-    memory, part = phase.memory, np.ix_(rows, columns)
-    values = {name: array[part].astype(np.int32) for name, array in (("w", memory.w), ("t", memory.t), ("d", memory.d))}
+    memory = phase.memory
+    homes = {"w": memory.w, "t": memory.t, "d": memory.d}
+    # Whole rows are copied faster than a grid of places.
+    part = rows if columns.size == memory.w.shape[1] else np.ix_(rows, columns)
+    values = {name: homes[name][part].astype(np.int32) for name in phase.recipe.synaptic}
     block = Block(phase, rows, columns, values)
     new: dict[str, Array] = {}
     for name, products, bounds in zip("wtd", phase.recipe.sums, phase.recipe.bounds, strict=True):
         if products:
             new[name] = _summed(block, values[name], products, bounds)
-    for name, array in (("w", memory.w), ("t", memory.t), ("d", memory.d)):
-        if name in new:
-            array[part] = new[name]
+    for name, found in new.items():
+        homes[name][part] = found
     return "t" in new and bool((new["t"] < LEAST_TAG).any())
 
 
@@ -197,12 +199,21 @@ def _summed(block: Block, value: Array, products: tuple[Product, ...], bounds: B
     """A new variable, int32 [rows, columns]: products in 32-bit registers, the sum clipped after each of them."""
     total = value << FRACTION
     for product in products:
-        part = block.product(product) >> product.shift
-        part = np.clip(part << (product.exponent + FRACTION), *ACCUMULATOR)
-        total = np.clip(total + part, *ACCUMULATOR)
-    total = np.clip(total, bounds.low_part, bounds.high_part)
-    rounded = (total + (WHOLE - 1 - block.phase.now.threshold)) >> FRACTION
-    return np.asarray(np.clip(rounded, bounds.low, bounds.high))
+        part = block.product(product)
+        part >>= product.shift
+        part <<= product.exponent + FRACTION
+        total += _clipped(part, *ACCUMULATOR)
+        _clipped(total, *ACCUMULATOR)
+    _clipped(total, bounds.low_part, bounds.high_part)
+    total += WHOLE - 1 - block.phase.now.threshold
+    total >>= FRACTION
+    return _clipped(total, bounds.low, bounds.high)
+
+
+def _clipped(values: Array, low: int, high: int) -> Array:
+    """Clips in place: for small arrays far less work than ``np.clip``."""
+    np.maximum(values, low, out=values)
+    return np.asarray(np.minimum(values, high, out=values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,14 +242,14 @@ class Block:
     def _read(self, factor: Factor, dependency: str) -> Array:
         name = factor.variable
         if name in self.values:
-            read = self.values[name]
+            read = self.values[name] + factor.constant
         elif name in (X0, Y0):
-            read = self._event(name)
+            read = self._event(name) + factor.constant
         else:
             read = self._trace(name, dependency).astype(np.int32)
-        read = read + np.int32(factor.constant)
+            read += factor.constant
         read = np.sign(read) if factor.sign else read
-        return np.asarray(np.clip(read, -(1 << factor.width), (1 << factor.width) - 1))
+        return _clipped(read, -(1 << factor.width), (1 << factor.width) - 1)
 
     def _trace(self, name: str, dependency: str) -> Array:
         """A trace at the time of the event: in the step of the last spike, or at the end of the epoch."""
@@ -247,12 +258,10 @@ class Block:
         own = self.rows if pre else self.columns
         if dependency == "u":
             found = history[-1, own]
-        elif dependency == X0:
-            at = memory.last_pre[self.rows]
-            found = history[at, own] if pre else history[at[:, np.newaxis], own]
+        elif (dependency == X0) is pre:
+            found = history[(memory.last_pre if pre else memory.last_post)[own], own]
         else:
-            at = memory.last_post[self.columns]
-            found = history[at, own[:, np.newaxis]] if pre else history[at, own]
-        if found.ndim == 2:
-            return np.asarray(found)
+            rows = history[memory.last_post[self.columns] if pre else memory.last_pre[self.rows]]
+            rows = rows if own.size == rows.shape[1] else rows[:, own]
+            return np.asarray(rows.T if pre else rows)
         return np.asarray(found[:, np.newaxis] if pre else found[np.newaxis, :])

@@ -79,6 +79,13 @@ class Recipe:
         return frozenset(p.dependency for p in (*self.rule.dw, *self.rule.dt))
 
     @cached_property
+    def synaptic(self) -> tuple[str, ...]:
+        """Which of w, t and d are read or changed."""
+        read = {factor.variable for product in self.rule.products() for factor in product.factors}
+        changed = {name for name, products in zip("wtd", self.sums, strict=True) if products}
+        return tuple(name for name in "wtd" if name in read | changed)
+
+    @cached_property
     def kicks(self) -> tuple[int, int, int, int, int]:
         """What a second spike in an epoch adds to each trace of the pre-synaptic side, and 0: fractions round up."""
         found = self.whole + (self.part > 0)

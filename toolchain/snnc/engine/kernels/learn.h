@@ -269,14 +269,17 @@ static int learned(const Learning *c) {
 
 /* What the neurons receive by the weights of now. */
 static void sent_by(const Learning *c) {
-  const int64_t *pre = AT(const int64_t, c->given);
-  int64_t *sent = AT(int64_t, c->sent);
+  const int64_t *restrict pre = AT(const int64_t, c->given);
+  int64_t *restrict sent = AT(int64_t, c->sent);
   memset(sent, 0, (size_t)c->post * sizeof *sent);
   for (int64_t j = 0; j < c->pre; j++) {
     if (!pre[j]) continue;
-    const int16_t *row = AT(const int16_t, c->w) + j * c->post;
-    uint64_t value = (uint64_t)pre[j];
-    for (int64_t i = 0; i < c->post; i++) sent[i] = (int64_t)((uint64_t)sent[i] + value * (uint64_t)(int64_t)row[i]);
+    const int16_t *restrict row = AT(const int16_t, c->w) + j * c->post;
+    if (pre[j] == 1)
+      for (int64_t i = 0; i < c->post; i++) sent[i] += row[i];
+    else
+      for (int64_t i = 0; i < c->post; i++)
+        sent[i] = (int64_t)((uint64_t)sent[i] + (uint64_t)pre[j] * (uint64_t)(int64_t)row[i]);
   }
 }
 
