@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 KERNELS = Path("toolchain/snnc/engine/kernels")
-FLAGS = ["-std=gnu11", "-O3", "-fwrapv", "-fPIC", "-fvisibility=hidden", "-Wno-psabi", "-g0"]
+FLAGS = ["-std=gnu11", "-O3", "-fwrapv", "-fPIC", "-fvisibility=hidden", "-Wno-psabi", "-ffp-contract=off", "-g0"]
 SANITIZERS = ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 X86 = {
     "baseline": ["-march=x86-64"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = ROOT / "toolchain"
 BACKENDS = ROOT / "backends"
+KERNELS = TOOLCHAIN / "snnc" / "engine" / "kernels"
 FILES = sorted((*TOOLCHAIN.rglob("*.py"), *BACKENDS.rglob("*.py")))
 
 STAGES = {
@@ -186,6 +188,19 @@ def test_no_float_in_integer_kernels(name: str) -> None:
         words = {token.string.lower() for token in tokenize.tokenize(stream.readline) if token.type == tokenize.NAME}
     found = {word for word in words if "float" in word or word == "double"}
     assert not found, f"{name} mentions {found}: a float in an integer kernel rounds where the chip does not"
+
+
+SINGLE_PRECISION = "single.h"
+COMPILED = sorted(path for path in KERNELS.glob("*.[ch]") if path.name != SINGLE_PRECISION)
+
+
+@pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.name)
+def test_no_float_in_compiled_integer_kernels(path: Path) -> None:
+    """One header steps membranes that are float32 on the chip; all others hold integers."""
+    assert (KERNELS / SINGLE_PRECISION).exists()
+    code = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = re.findall(r"\b(?:float|double|_Float\w+|__m(?:128|256|512)d?)\b|\b\d+\.\d*|_p[sd]\(", code)
+    assert not found, f"{path.name} mentions {found}: a float in an integer kernel rounds where the chip does not"
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

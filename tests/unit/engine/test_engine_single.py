@@ -1,4 +1,4 @@
-"""Float32 membranes (SpiNNaker2) in the engine's NumPy path: the reference's numbers, bit for bit."""
+"""Float32 membranes (SpiNNaker2) on every path of the engine: the reference's numbers, bit for bit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 from snnc.compare import compare
 from snnc.engine import files, neurons, run
+from snnc.engine.choice import Engine
 from snnc.engine.planner import plan
-from snnc.errors import UnsupportedError
 from snnc.ir import FixedGraph
 from snnc.trace import Probes, Trace
 from snnc_reference.execute import execute
+from unit.engine.engine_nets import ENGINES
 from unit.formats.onnx_nets import SINGLE, random_network, spikes
 
 EVERYTHING = Probes(states="all")
@@ -26,17 +27,19 @@ def graph_of(seed: int) -> tuple[FixedGraph, Any]:
     return network, values
 
 
-def differing(seeds: range) -> int:
+def differing(seeds: range, engine: Engine = "event") -> int:
     total = 0
     for seed in seeds:
         graph, values = graph_of(seed)
-        found = run.execute(files.read(files.write(plan(graph))), values, EVERYTHING)
+        found = run.execute(files.read(files.write(plan(graph))), values, EVERYTHING, engine=engine)
+        assert all(a.dtype == np.float64 for a in found.states.values())
         total += compare(execute(graph, values, EVERYTHING), found, rtol=0.0).differing
     return total
 
 
-def test_every_spike_and_state_equals_the_reference() -> None:
-    assert differing(SEEDS) == 0
+@pytest.mark.parametrize("engine", ["event", "dense"])
+def test_every_spike_and_state_equals_the_reference(engine: Engine) -> None:
+    assert differing(SEEDS, engine) == 0
     rates = [execute(*graph_of(seed)).spikes for seed in SEEDS]
     assert 0.02 < np.mean([values.mean() for trace in rates for values in trace.values()]) < 0.9
 
@@ -47,7 +50,9 @@ def test_spikes_may_be_replaced() -> None:
         lead = values.shape[:2]
         forced = {n.name: spikes(np.random.default_rng(seed), n.shape, *lead) for n in graph.neurons}
         truth: Trace = execute(graph, values, EVERYTHING, forced)
-        assert compare(truth, run.execute(graph, values, EVERYTHING, forced=forced), rtol=0.0).differing == 0
+        for engine in ENGINES:
+            found = run.execute(graph, values, EVERYTHING, forced=forced, engine=engine, threads=2)
+            assert compare(truth, found, rtol=0.0).differing == 0
 
 
 def test_another_order_of_roundings_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,10 +72,4 @@ def test_another_order_of_roundings_is_caught(monkeypatch: pytest.MonkeyPatch) -
             return over.astype(np.int64)
 
     monkeypatch.setattr(neurons, "Single", Fused)
-    assert differing(SEEDS) > 0
-
-
-def test_the_kernels_say_that_they_hold_no_floats() -> None:
-    graph, values = graph_of(0)
-    with pytest.raises(UnsupportedError, match="not float32"):
-        run.execute(graph, values, engine="event")
+    assert differing(SEEDS, "dense") > 0

@@ -30,7 +30,7 @@ class Extra:
 
     Attributes:
         x: int64 [B, window, neurons] in state units under ``euler``; [B, window, 2, neurons] in ring units under
-            ``closed_form``.
+            ``closed_form`` and ``float32``.
         drive: int64 [B, window, neurons], beside the bias.
     """
 
@@ -61,7 +61,7 @@ class Result:
 
     Attributes:
         signals: population -> int8 [B, window, neurons].
-        states: (population, name) -> int32 or int64 [B, window, neurons].
+        states: (population, name) -> int32 or int64 [B, window, neurons]; float64 of membranes in float32.
         ranges: population -> int64 [receptors, 2], in the unit of the accumulator.
         counts: int64 [ways, 2]: events and synapses touched, ways of all populations in order.
     """
@@ -169,10 +169,10 @@ class Call:
 
     def _added(self, k: int, added: Extra) -> None:
         p = self.plan.populations[k]
-        closed = self.plan.conventions.membrane == "closed_form"
+        split = self.plan.conventions.membrane != "euler"
         lead = (self.batch, self.steps + p.extra)
         for port, values, shape in (
-            ("extra_x", added.x, (*lead, 2, p.size) if closed else (*lead, p.size)),
+            ("extra_x", added.x, (*lead, 2, p.size) if split else (*lead, p.size)),
             ("extra_drive", added.drive, (*lead, p.size)),
         ):
             if values is None:
@@ -199,9 +199,10 @@ class Call:
     def _room(self, k: int, shape: tuple[int, ...]) -> None:
         c = self.plan.conventions
         narrow = c.state_bits <= 32 and (c.current_overflow != "wrap_once" or c.register_bits <= 32)
-        names = ("u_exc", "u_inh", "v") if c.membrane == "closed_form" else ("u", "v")
+        names = ("u", "v") if c.membrane == "euler" else ("u_exc", "u_inh", "v")
+        dtype = np.float64 if c.membrane == "float32" else np.int32 if narrow else np.int64
         for number, name in enumerate(names):
-            room = self.prepared.buffers.take((k, name), shape, np.int32 if narrow else np.int64)
+            room = self.prepared.buffers.take((k, name), shape, dtype)
             self.states[k, name] = room
             self._put(k, f"state{number}", _address(room))
         self._put(k, "state_bits", 32 if narrow else 64)
@@ -261,7 +262,7 @@ class Call:
         seen = [part.ranges for part in parts if part.ranges is not None]
         if seen:
             worst = np.stack([np.min(seen, axis=0)[..., 0], np.max(seen, axis=0)[..., 1]], axis=-1)
-            receptors = 2 if self.plan.conventions.membrane == "closed_form" else 1
+            receptors = 1 if self.plan.conventions.membrane == "euler" else 2
             ranges = {k: worst[k, :receptors] for k in self.inside if self.plan.populations[k].kind == "neuron"}
         counted = [part.counts for part in parts if part.counts is not None]
         return Result(self.signals, self.states, ranges, np.sum(counted, axis=0) if counted else None)

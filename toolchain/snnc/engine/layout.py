@@ -44,7 +44,7 @@ POPULATION_ARRAYS: Final = (
 """Fields that are addresses: a prepared plan keeps the number of an array there, 0 for none."""
 WAY_ARRAYS: Final = ("data", "index", "start", "table", "delta", "fan")
 
-GIVEN, EULER, CLOSED, CONSTANT = range(4)
+GIVEN, EULER, CLOSED, CONSTANT, SINGLE = range(5)
 DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8, TABLE16 = range(8)
 OVERFLOWS: Final = {
     "saturate": 0, "saturate_symmetric": 1, "wrap": 2, "wrap_once": 3, "refuse": 4, None: 5,

@@ -26,6 +26,7 @@ from snnc.engine.layout import (
     POPULATION,
     RESETS,
     ROUNDINGS,
+    SINGLE,
     VECTOR,
     WAY,
 )  # fmt: skip
@@ -105,7 +106,7 @@ class Packer:
         }  # fmt: skip
         if kind in (GIVEN, CONSTANT):
             return found
-        found |= {"receptors": 2 if kind == CLOSED else 1, "ways": len(p.ways), "shift": p.shift}
+        found |= {"receptors": 1 if kind == EULER else 2, "ways": len(p.ways), "shift": p.shift}
         kinds = [tiled.kind_of(self.plan, way) for way in p.ways]
         numbers = any(self.plan.populations[way.source].numbers for way in p.ways)
         found["acc"] = 64 if numbers else _accumulator(p, kinds)
@@ -117,7 +118,8 @@ class Packer:
         )
         for way, chosen in zip(p.ways, kinds, strict=True):
             self.ways.append(_row(WAY, self.way(way, chosen, p, found)))
-        return found | (self.closed(p) if kind == CLOSED else self.euler(p, found["acc"]))
+        steps = {CLOSED: self.closed, SINGLE: self.single}.get(kind)
+        return found | (self.euler(p, found["acc"]) if steps is None else steps(p))
 
     def way(self, way: Way, kind: int, p: Population, found: dict[str, int]) -> dict[str, int]:
         """Fields of one way."""
@@ -157,6 +159,19 @@ class Packer:
             "state_bits": c.state_bits, "acc_bits": c.accumulator_bits, "ge": int(o["fires"] == "ge"),
             "refractory": int(o["refractory"]),
         }  # fmt: skip
+
+    def single(self, p: Population) -> dict[str, int]:
+        """Fields of the step in single precision: a number for each neuron."""
+        names = {
+            "ku": "decay_u", "kv": "decay_v", "bias": "bias", "high": "threshold", "to": "v_reset", "init": "v_init",
+        }  # fmt: skip
+        o, found = p.options, {}
+        for key, name in names.items():
+            value = np.ldexp(p.params[name].astype(np.float32), -int(o[f"{name}_frac"]))
+            if key == "to" and o["reset_v"] != "value":
+                value = np.zeros((), dtype=np.float32)
+            found[key] = self.keep(_filled(value, p.size, np.float32))
+        return found | {"fused": -1, "reset": RESETS[str(o["reset_v"])], "ge": int(o["fires"] == "ge")}
 
     def euler(self, p: Population, acc: int) -> dict[str, int]:
         """Fields of the euler step."""
@@ -226,11 +241,9 @@ def _kind(p: Population, c: Conventions) -> int:
         return CONSTANT
     if p.kind != "neuron":
         return GIVEN
-    if c.membrane == "float32":
-        raise UnsupportedError(f"{p.name}: the kernels hold integers, not float32")
     if p.shift < 0:
         raise UnsupportedError(f"{p.name}: the accumulator is shifted by {p.shift}, allowed is 0 or more")
-    return CLOSED if c.membrane == "closed_form" else EULER
+    return {"closed_form": CLOSED, "float32": SINGLE}.get(c.membrane, EULER)
 
 
 def _accumulator(p: Population, kinds: list[int]) -> int:

@@ -90,11 +90,20 @@ static void lay_population(Run *r, Arena *a, int64_t i, int64_t chunk) {
   int64_t n = padded(p);
   void *sent = port->out ? 0 : room(a, p->tiled ? chunk * steps * p->n : n);
   void *u = room(a, 8 * n), *v = room(a, 8 * n), *hold = room(a, 8 * n), *last = room(a, n);
-  void *inhibitory = p->kind == CLOSED ? room(a, 8 * n) : 0;
+  void *inhibitory = p->receptors > 1 ? room(a, 8 * n) : 0;
   void *used_exc = p->kind == CLOSED ? room(a, 8 * n) : 0, *used_inh = p->kind == CLOSED ? room(a, 8 * n) : 0;
   if (!r->states) return;
   r->sent[i] = sent;
   r->states[i] = (State){u, v, {u, v, hold, inhibitory, used_exc, used_inh, last}};
+}
+
+static void widened(int64_t *to, const int8_t *acc, int64_t bits, int64_t from, int64_t n, int64_t shift) {
+  if (bits == 16)
+    for (int64_t i = 0; i < n; i++) to[i] = (int64_t)((uint64_t)((const int16_t *)acc)[from + i] << shift);
+  else if (bits == 32)
+    for (int64_t i = 0; i < n; i++) to[i] = (int64_t)((uint64_t)((const int32_t *)acc)[from + i] << shift);
+  else
+    for (int64_t i = 0; i < n; i++) to[i] = (int64_t)((uint64_t)((const int64_t *)acc)[from + i] << shift);
 }
 
 static int64_t lay_out(Run *r, int8_t *base) {

@@ -3,12 +3,17 @@
 #define SNNC_NEURONS_H
 #include "memory.h"
 #include "quick.h"
+#include "single.h"
 
 static void start(const Population *p, const State *s, int fused, int64_t from, int64_t n) {
   if (fused) {
     const int32_t *init = AT(const int32_t, p->init32);
     memset(s->u + from, 0, sizeof(int32_t) * (size_t)n);
     for (int64_t i = 0; i < n; i++) s->v[from + i] = init[p->each ? from + i : 0];
+    return;
+  }
+  if (p->kind == SINGLE) {
+    start_single(p, s, from, n);
     return;
   }
   const int64_t *init = AT(const int64_t, p->init);
@@ -37,15 +42,6 @@ static void seen(int64_t *range, const int8_t *acc, int64_t bits, int64_t n) {
     if (x < range[0]) range[0] = x;
     if (x > range[1]) range[1] = x;
   }
-}
-
-static void widened(int64_t *to, const int8_t *acc, int64_t bits, int64_t from, int64_t n, int64_t shift) {
-  if (bits == 16)
-    for (int64_t i = 0; i < n; i++) to[i] = (int64_t)((uint64_t)((const int16_t *)acc)[from + i] << shift);
-  else if (bits == 32)
-    for (int64_t i = 0; i < n; i++) to[i] = (int64_t)((uint64_t)((const int32_t *)acc)[from + i] << shift);
-  else
-    for (int64_t i = 0; i < n; i++) to[i] = (int64_t)((uint64_t)((const int64_t *)acc)[from + i] << shift);
 }
 
 /* Neurons from..from+n of one sample and step; acc points at the first of them */
@@ -90,6 +86,11 @@ static int step_neurons(const Run *r, int64_t pop, int8_t *const *acc, int64_t b
   *quick = 0;
   if (port->range)
     for (int64_t k = 0; k < p->receptors; k++) seen(AT(int64_t, port->range) + 2 * k, acc[k], bits, n);
+  if (p->kind == SINGLE) {
+    step_single(r, pop, acc, bits, from, n, at, fires);
+    record_single(port, at, s, from, n);
+    return OK;
+  }
   if (!fused) {
     bad = step_general(r, pop, acc, bits, from, n, at, fires);
   } else {

@@ -13,7 +13,7 @@
 #define APART static
 #endif
 
-enum { GIVEN, EULER, CLOSED, CONSTANT };                        /* kinds of population */
+enum { GIVEN, EULER, CLOSED, CONSTANT, SINGLE };                /* kinds of population */
 enum { DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8, TABLE16 }; /* kinds of way */
 enum { SATURATE, SYMMETRIC, WRAP, WRAP_ONCE, REFUSE, NOTHING }; /* overflow policies */
 enum { TOWARD_ZERO, FLOOR, NEAREST_EVEN };                      /* roundings */
