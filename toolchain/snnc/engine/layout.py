@@ -36,7 +36,13 @@ LEARN: Final = (
 )  # fmt: skip
 PRODUCT: Final = ("dependency", "mantissa", "shift", "left", "factor", "factors")
 FACTOR: Final = ("variable", "constant", "sign", "low", "high")
-TABLES: Final = (POPULATION, WAY, PORT, CALL, LEARN, PRODUCT, FACTOR)
+FEED: Final = ("source", "delay", "n_in", "where", "weights")
+UNIT: Final = (
+    "n", "inputs", "fixed", "shift", "feed", "feeds", "sent", "room", "spare", "learning", "learns", "rolls", "up",
+    "bias", "third", "post", "full", "counted", "population", "u", "v", "hold", "last", "state0", "state1",
+)  # fmt: skip
+LESSON: Final = ("units", "units_at", "feeds", "steps", "late")
+TABLES: Final = (POPULATION, WAY, PORT, CALL, LEARN, PRODUCT, FACTOR, FEED, UNIT, LESSON)
 POPULATION_ARRAYS: Final = (
     "ku32", "kv32", "bias32", "fire32", "high32", "to32", "init32", "ku", "kv", "bias", "high", "low", "to", "init",
     "gain_u", "gain", "rest",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -35,6 +36,9 @@ class LearningSynapses:
         rounding: of weights and tags; None takes what chips do, others are for comparison.
         variant: build of the kernels, ``none`` for NumPy; the numbers do not depend on it.
 
+    Attributes:
+        tally: counts of traces at their end.
+
     Raises:
         UnsupportedError: the target has no such engine.
         InputError: weights outside the rule's bounds.
@@ -66,7 +70,7 @@ class LearningSynapses:
         self.learning = RuleSynapses(first, start, rounding=self._rounding, variant=variant)
         self._ports = Ports(account, start.shape[0]) if first.third_factors else None
         self._host = np.random.default_rng(seeds.traces + HOST)
-        self._tally = Tally(one)
+        self.tally = Tally(one)
 
     def learns(self, phase: str) -> bool:
         """Whether something changes in a phase."""
@@ -111,13 +115,35 @@ class LearningSynapses:
         written = None if self._ports is None else self._ports.step(post, third)
         sent = self.learning.step(pre, post, written)
         if self.learning.steps % self.learning.rule.t_epoch == 0:
-            self._tally.add(self.learning.memory.x, self.learning.memory.y)
+            self.tally.add(self.learning.memory.x, self.learning.memory.y)
         return self._units(sent)
 
     @property
     def saturations(self) -> Iterator[Saturation]:
         """Weights on their bounds and traces at their end."""
-        return self._tally.found(self.learning.weights, self.learning.rule.bounds)
+        return self.tally.found(self.learning.weights, self.learning.rule.bounds)
+
+    @property
+    def steady(self) -> bool:
+        """Whether what is written to y1, y2 and y3 depends on third factors alone, not on spikes."""
+        return self._ports is None or not self._ports.traces
+
+    def begin(self, phase: str, third: Values, steps: int) -> tuple[array[int], Array | None]:
+        """The next steps for kernels that execute them in one call; they count as run.
+
+        Args:
+            phase: in which something is learned.
+            third: factors that hold in all of them; the synapses are ``steady``.
+            steps: how many.
+
+        Returns:
+            Random numbers of each step, and what is written to y1, y2 and y3 in all of them, int16 [3, post], for
+            rules that take it from outside.
+        """
+        self.learning.take(self._recipes[phase])
+        silent = np.zeros(self.learning.shape[0], dtype=np.int64)
+        written = None if self._ports is None else self._ports.step(silent, third).astype(np.int16)
+        return self.learning.rolled(steps), written
 
     def end(self, third: Values, phase: str) -> None:
         """The end of a sample: third factors arrive in silent steps until an epoch is full, then the host clears."""
@@ -150,7 +176,7 @@ class LearningSynapses:
     def state(self) -> State:
         """Everything that the next step depends on; the reference goes on from it, and the other way round."""
         found = self.learning.state()
-        found["full"] = self._tally.full.copy()
+        found["full"] = self.tally.full.copy()
         found["host_dice"] = np.array(json.dumps(dict(self._host.bit_generator.state), sort_keys=True))
         if self._ports is not None:
             found |= {f"port/{name}": np.array(values) for name, values in self._ports.traces.items()}
@@ -164,7 +190,7 @@ class LearningSynapses:
             KeyError: the state lacks something.
         """
         self.learning.restore(state)
-        self._tally.full[:] = state["full"]
+        self.tally.full[:] = state["full"]
         self._host.bit_generator.state = json.loads(str(state["host_dice"]))
         if self._ports is not None:
             self._ports.traces = {name: np.array(state[f"port/{name}"]) for name in self._ports.traces}

@@ -5,6 +5,7 @@ Written apart from the reference (:mod:`snnc_reference.learning`), and tested ag
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -141,17 +142,38 @@ class RuleSynapses:
         if made.rule.third_factors:
             given = _fitting("third factors", third, self.memory.y.shape, (LEAST, MOST))
             self.memory.y[:] = given
+        now = self._next()
+        if self._native is not None:
+            return self._native.step(made, now, sent_by, heard_by)
+        return learn_numpy.step(self.memory, made, now, sent_by, heard_by)
+
+    def _next(self) -> Now:
+        """The next step: its place in the epoch, and its random numbers."""
+        made = self.recipe
         self.steps += 1
         self.dice.roll()
         place = (self.steps - 1) % made.rule.t_epoch + 1
         if place < made.rule.t_epoch:
-            now = Now(place, self.dice.early, False)
-        else:
-            faces, threshold = self.dice.faces, self.dice.threshold()
-            now = Now(place, self.dice.early, True, faces, threshold, made.counts(self.steps))
-        if self._native is not None:
-            return self._native.step(made, now, sent_by, heard_by)
-        return learn_numpy.step(self.memory, made, now, sent_by, heard_by)
+            return Now(place, self.dice.early, False)
+        faces, threshold = self.dice.faces, self.dice.threshold()
+        return Now(place, self.dice.early, True, faces, threshold, made.counts(self.steps))
+
+    def rolled(self, steps: int) -> array[int]:
+        """The next steps as a table that the kernels read, from ``place`` to the faces; they count as run.
+
+        Args:
+            steps: how many; whoever asks has the kernels execute them.
+        """
+        rows: array[int] = array("q")
+        for _ in range(steps):
+            now = self._next()
+            rows.extend((now.place, now.early, now.ends, 0, now.counted, now.threshold, *now.faces))
+        return rows
+
+    @property
+    def native(self) -> Native | None:
+        """The kernels that execute the steps, if there are any."""
+        return self._native
 
     def clear(self) -> None:
         """Traces, tags and the spikes of the running epoch become 0; weights and random numbers stay."""

@@ -16,7 +16,7 @@ from snnc.ir.products import Product
 
 Array = npt.NDArray[Any]
 AT = {name: column for column, name in enumerate(LEARN)}
-WHAT, PLACE, FACE = AT["what"], AT["place"], AT["face0"]
+WHAT, PLACE, WIDE, FACE = AT["what"], AT["place"], AT["wide"], AT["face0"]
 SEND, STEP = range(2)
 REGISTER = 31
 X_TRACES, Y_TRACES = 2, 3
@@ -82,6 +82,18 @@ class Native:
             call[PLACE + 5] = now.threshold
             call[FACE : FACE + 4] = array("q", now.faces)
         return self._done()
+
+    def table(self, recipe: Recipe) -> int:
+        """Address of the table by which kernels execute many steps in one call; :meth:`taken` comes after them."""
+        if recipe is not self._recipe:
+            self._load(recipe)
+        self._call[WIDE] = self._memory.wide
+        return self._address
+
+    def taken(self) -> None:
+        """The kernels have executed steps by the table."""
+        self._memory.wide = bool(self._call[WIDE])
+        self._put({"given": _address(self._pre), "heard": _address(self._post)})
 
     def _done(self) -> Array:
         wide = self._kernels.learn(self._number, self._address)

@@ -166,7 +166,8 @@ class Learner:
         factors = third or {}
         during = {name: self._host.during(name, chosen, label, factors.get(name, NOTHING)) for name in active}
         self._take_thresholds()
-        trace = self._lesson.run(given, self._host.probes(probes), chosen, during)
+        held = {name: factors.get(name, NOTHING) for name in active if self._host.holds(name)}
+        trace = self._lesson.run(given, self._host.probes(probes), chosen, during, held)
         for name in active:
             self._host.end(name, chosen, label, trace, self.synapses[name])
         self.samples += bool(active)

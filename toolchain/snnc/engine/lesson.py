@@ -21,7 +21,9 @@ from snnc.engine.params import Params
 from snnc.engine.record import Recorder
 from snnc.engine.run import choose
 from snnc.engine.stepped import Cells, Inlet, Projection, Run, Stepped, Synapses, Third
+from snnc.engine.whole import Whole
 from snnc.ir import IntArray
+from snnc.learning.session import Values
 from snnc.trace import Probes, Trace
 
 Array = npt.NDArray[Any]
@@ -58,6 +60,7 @@ class Lesson:
             self._learning.append(unit)
         for unit in self.units.values():
             unit.inlet.attach(self._stepped)
+        self._whole = None if self.parts is None else Whole.of(plan, self.units)
 
     def _prepare(self) -> None:
         self.executor = dense.Executor(self.plan.plan)
@@ -67,12 +70,16 @@ class Lesson:
         """Other parameters of a population, from the next sample on."""
         unit = self.units.get(name)
         if isinstance(unit, Cells):
-            unit.stepper.p = dict(values)
+            unit.set_params(values)
+            if self._whole is not None:
+                self._whole.load(name)
         else:
             self.plan = self.plan.with_params(name, values)
             self._prepare()
 
-    def run(self, spikes: Array, probes: Probes, phase: str, thirds: Mapping[str, Third]) -> Trace:
+    def run(
+        self, spikes: Array, probes: Probes, phase: str, thirds: Mapping[str, Third], held: Mapping[str, Values]
+    ) -> Trace:
         """Runs one sample.
 
         Args:
@@ -80,6 +87,7 @@ class Lesson:
             probes: what to record.
             phase: of the rules; synapses that do not learn in it stay as they are.
             thirds: of each projection that learns.
+            held: of those whose third factors hold in all steps.
 
         Raises:
             TraceError: the input does not fit the network.
@@ -95,14 +103,19 @@ class Lesson:
         run = Run(chunk, chunk.end, probes, phase, thirds, lambda *where: self._of_nodes(chunk, *where))
         for unit in units:
             unit.begin(run)
-        for step in range(chunk.end):
+        if self._whole is None or not self._whole.run(run, held):
+            self._steps(chunk.end)
+        self._record(recorder, given.shape[1])
+        return recorder.trace("engine")
+
+    def _steps(self, end: int) -> None:
+        units = list(self.units.values())
+        for step in range(end):
             for unit in units:
                 unit.advance(step)
             if not self.plan.late:
                 for one in self._learning:
                     one.learn(step)
-        self._record(recorder, given.shape[1])
-        return recorder.trace("engine")
 
     def _of_nodes(self, chunk: dense.Chunk, name: str, low: int, high: int) -> IntArray:
         """What a chain reads: what is stepped, or what ran before."""

@@ -72,6 +72,10 @@ class Kernels:
         """Executes a step of synapses that learn: a table of :data:`~snnc.engine.layout.LEARN`."""
         return int(self.module.snnc_learn(variant, call))
 
+    def lesson(self, variant: int, call: Any) -> int:
+        """Executes a sample of a network that learns: a table of :data:`~snnc.engine.layout.LESSON`."""
+        return int(self.module.snnc_lesson(variant, call))
+
     def scratch(self, variant: int, call: Any) -> int:
         """Bytes of scratch memory that a call needs."""
         return int(self.module.snnc_scratch(variant, call))
@@ -132,11 +136,12 @@ def _declare(module: Any) -> None:
         "snnc_scratch",
         "snnc_share",
         "snnc_learn",
+        "snnc_lesson",
     ):
         getattr(module, name).restype = ctypes.c_int64
     for name in ("snnc_name", "snnc_supported", "snnc_fields"):
         getattr(module, name).argtypes = (ctypes.c_int64,)
-    for name in ("snnc_run", "snnc_scratch", "snnc_learn"):
+    for name in ("snnc_run", "snnc_scratch", "snnc_learn", "snnc_lesson"):
         getattr(module, name).argtypes = (ctypes.c_int64, ctypes.c_void_p)
     module.snnc_share.argtypes = (ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 

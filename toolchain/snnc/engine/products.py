@@ -63,7 +63,7 @@ class Prepared:
         if dtype not in self._cast:
             operator = self.operator
             if isinstance(operator, Sparse):
-                self._cast[dtype] = _matrix(operator, self.size).astype(dtype)
+                self._cast[dtype] = matrix(operator, self.size).astype(dtype)
             else:
                 self._cast[dtype] = operator.weight.astype(dtype)
         return self._cast[dtype]
@@ -129,7 +129,8 @@ def convolved(
     return np.concatenate(parts, axis=3)
 
 
-def _matrix(operator: Sparse, size: int) -> IntArray:
+def matrix(operator: Sparse, size: int) -> IntArray:
+    """Triples as [neurons of the target, neurons of the source]."""
     sources = operator.start.size - 1
     found = np.zeros((size, sources), dtype=np.int64)
     np.add.at(found, (operator.index, np.repeat(np.arange(sources), np.diff(operator.start))), operator.value)

@@ -6,7 +6,7 @@ Arrays are [device steps, neurons] of int64 in engine order, of one sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from snnc.engine import dense, neurons
 from snnc.engine.chains import ChainRun
 from snnc.engine.learning_plan import LearningPlan, picked
+from snnc.engine.params import Params
 from snnc.engine.plan import Population, Way
 from snnc.engine.products import Prepared, largest
 from snnc.engine.record import shown, states_of
@@ -209,6 +210,11 @@ class Cells(Stepped):
         self.stepper = neurons.stepper(inlet.p, plan.plan.conventions, 1)
         self.names = states_of(inlet.p, False) if shown(inlet.p) else ()
         self.states: dict[str, Array] = {}
+
+    def set_params(self, values: Params) -> None:
+        """Other parameters, from the next sample on."""
+        self.p = replace(self.p, params=values)
+        self.stepper.p = dict(values)
 
     def begin(self, run: Run) -> None:
         """State at its start, and room for what is recorded."""

@@ -109,11 +109,7 @@ class Hosting:
             label: of the sample.
             third: what holds in all steps.
         """
-        every = [
-            operation
-            for operation in self._plastic[name].rule.host
-            if operation.when == "step" and self._call(name, operation) is not None
-        ]
+        every = self._each_step(name)
 
         def values(step: int, fired: Array) -> Values:
             found = dict(third)
@@ -123,6 +119,14 @@ class Hosting:
 
         held = dict(third)
         return values if every else lambda _step, _fired: held
+
+    def holds(self, name: str) -> bool:
+        """True if nobody gives a projection other third factors in each step."""
+        return not self._each_step(name)
+
+    def _each_step(self, name: str) -> list[HostOperation]:
+        operations = [one for one in self._plastic[name].rule.host if one.when == "step"]
+        return [one for one in operations if self._call(name, one) is not None]
 
     def end(self, name: str, phase: str, label: int | None, trace: Trace, synapses: Ends) -> None:
         """Third factors of the sample first, then the end of the sample, then everything else."""

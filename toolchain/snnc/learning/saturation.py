@@ -100,16 +100,17 @@ class Tally:
 
     Attributes:
         full: [5] counts for x1, x2, y1, y2, y3, over neurons and epochs; those whose clipping is no loss stay 0.
+        rows: of ``full`` that count.
     """
 
     def __init__(self, one: Plastic) -> None:
         self.one = one
         self.full = np.zeros(len(TRACES), dtype=np.int64)
-        self._rows = tuple(TRACES.index(r.name) for r in counted(one) if r.name in TRACES)
+        self.rows = tuple(TRACES.index(r.name) for r in counted(one) if r.name in TRACES)
 
     def add(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
         """Traces x [2, pre] and y [3, post] after a learning phase."""
-        for row in self._rows:
+        for row in self.rows:
             self.full[row] += np.count_nonzero((x[row] if row < 2 else y[row - 2]) >= FULL)
 
     def found(self, weights: npt.NDArray[Any], bounds: tuple[int, int]) -> Iterator[Saturation]:

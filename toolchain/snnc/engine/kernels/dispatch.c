@@ -5,7 +5,8 @@
 #define DECLARE(NAME)                   \
   int snnc_run_##NAME(const Call *call); \
   int64_t snnc_scratch_##NAME(const Call *call); \
-  int snnc_learn_##NAME(const Learning *call);
+  int snnc_learn_##NAME(const Learning *call); \
+  int snnc_lesson_##NAME(const Lesson *call);
 
 typedef struct {
   const char *name;
@@ -13,8 +14,9 @@ typedef struct {
   int (*run)(const Call *);
   int64_t (*scratch)(const Call *);
   int (*learn)(const Learning *);
+  int (*lesson)(const Lesson *);
 } Variant;
-#define ENTRY(NAME, LEVEL) {#NAME, LEVEL, snnc_run_##NAME, snnc_scratch_##NAME, snnc_learn_##NAME}
+#define ENTRY(NAME, LEVEL) {#NAME, LEVEL, snnc_run_##NAME, snnc_scratch_##NAME, snnc_learn_##NAME, snnc_lesson_##NAME}
 
 #if defined(SNNC_PLAIN)
 DECLARE(plain)
@@ -75,8 +77,9 @@ API int64_t snnc_supported(int64_t variant) {
 /* Sizes of the tables in 64-bit fields, by which the host checks that it speaks of the same ones. */
 API int64_t snnc_fields(int64_t table) {
   static const int64_t sizes[] = {sizeof(Population) / 8, sizeof(Way) / 8,     sizeof(Port) / 8,  sizeof(Call) / 8,
-                                  sizeof(Learning) / 8,   sizeof(Product) / 8, sizeof(Factor) / 8};
-  return table >= 0 && table < 7 ? sizes[table] : -1;
+                                  sizeof(Learning) / 8,   sizeof(Product) / 8, sizeof(Factor) / 8,
+                                  sizeof(Feed) / 8,       sizeof(Unit) / 8,    sizeof(Lesson) / 8};
+  return table >= 0 && table < 10 ? sizes[table] : -1;
 }
 
 API int64_t snnc_run(int64_t variant, const Call *call) { return variants[variant].run(call); }
@@ -87,3 +90,4 @@ API int64_t snnc_share(int64_t variant, const Call *calls, int64_t threads, int6
   return share(variants[variant].run, calls, threads, grain);
 }
 API int64_t snnc_learn(int64_t variant, const Learning *call) { return variants[variant].learn(call); }
+API int64_t snnc_lesson(int64_t variant, const Lesson *call) { return variants[variant].lesson(call); }

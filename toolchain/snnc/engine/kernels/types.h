@@ -90,6 +90,28 @@ typedef struct {
   int64_t spiked_mask, fired_mask, fired;               /* int16 [pre], int16 [post], int32 [post] */
 } Learning;
 
+/* A way between two that are stepped together; see lesson.h. */
+typedef struct {
+  int64_t source, delay, n_in; /* int64 [device steps][n_in] */
+  int64_t where, weights;      /* int64 [n]: it copies; or int32 [n_in][n] */
+} Feed;
+
+/* A population, or a projection that learns. */
+typedef struct {
+  int64_t n, inputs, fixed, shift;                /* int64 [device steps][inputs] */
+  int64_t feed, feeds;                            /* range of the table of feeds */
+  int64_t sent, room, spare;                      /* int64 [device steps][n], [inputs], [n] */
+  int64_t learning;                               /* of a projection: a table of Learning */
+  int64_t learns, rolls, up, bias, third, post;   /* int64 [steps][ROLLED], [n]; int16 [3][n]; int64 [device steps][n] */
+  int64_t full, counted;                          /* traces at their end, int64 [5]; bits of those that count */
+  int64_t population, u, v, hold, last, state[2]; /* of a population: one row; int64 [n], int8 [n]; [device steps][n] */
+} Unit;
+
+typedef struct {
+  int64_t units, units_at, feeds, steps, late; /* late: synapses see a step when it is over */
+} Lesson;
+enum { ROLLED = 10 }; /* fields of Learning that change in every step: from place to the faces */
+
 /* An event list: rows of one population, step by step; plus first, then minus. Where somebody reads bits, the spikes of
    a row are there as bits too, those of each sign apart. */
 typedef struct {

@@ -1,5 +1,5 @@
 /* One build of the kernels for one instruction set; VARIANT names it. */
-#include "learn.h"
+#include "lesson.h"
 #include "run.h"
 
 #define JOIN_(a, b) a##b
@@ -8,3 +8,4 @@
 int JOIN(snnc_run_, VARIANT)(const Call *call) { return run_call(call); }
 int64_t JOIN(snnc_scratch_, VARIANT)(const Call *call) { return scratch_of(call); }
 int JOIN(snnc_learn_, VARIANT)(const Learning *call) { return learn_call(call); }
+int JOIN(snnc_lesson_, VARIANT)(const Lesson *call) { return lesson_call(call); }
