@@ -11,7 +11,7 @@ import pytest
 from kernel_brute import LOIHI, Brute, links, neurons, plan, source
 from kernel_checks import FOUND, difference, field, spikes, weights
 from snnc.engine import library, native
-from snnc.engine.layout import CONV8, TABLE16, WAY
+from snnc.engine.layout import CLIPPED, CONV8, LAVA, TABLE16, WAY
 from snnc.engine.plan import Convolution, Dense, Plan, Sparse, Way
 from snnc.ir import Conventions
 
@@ -92,6 +92,30 @@ def test_the_fused_step_of_lava(reset: str, fires: str, each: bool, decay_v: int
     assert not difference(p, {0: sent}, 12)
     assert difference(p, {0: sent}, 12, frozenset({"floor"}))
     assert difference(p, {0: sent}, 12, frozenset({"wrap"}))
+
+
+@pytest.mark.parametrize("reset", ["zero", "value", "subtract", "none"])
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize(("last", "mode"), [(0, CLIPPED), (1, LAVA)])
+def test_currents_that_never_wrap(reset: str, each: bool, last: int, mode: int) -> None:
+    """Four times 16383 << 7 is the last sum below 2**23, so that only membranes saturate; one more could wrap."""
+    weight = np.full((40, 130), 127, np.int8)
+    weight[:, 129] = last
+    weight[20:] *= -1
+    params = {
+        "decay_u": np.full(40, 3072) if each else 3072, "decay_v": 4095, "threshold": 8_380_000, "v_reset": -1000,
+        "bias": np.arange(40) * 100,
+    }  # fmt: skip
+    p = plan(
+        LOIHI, source(130), neurons(40, (Way(0, 0, 0, Dense(weight)),), [130], params, {"reset_v": reset}, shift=7)
+    )
+    assert p.populations[1].bounds[0].peak == 16383 + last
+    assert field(p, 1, "mode") == mode
+    sent = np.ones((1, 40, 130), np.int8)
+    sent[:, 30:] = 0
+    assert not difference(p, {0: sent}, 40)
+    unclipped = replace(p, conventions=replace(LOIHI, membrane_overflow="wrap"))
+    assert Brute(p).run({0: sent}, 40)[1][1, "v"].tolist() != Brute(unclipped).run({0: sent}, 40)[1][1, "v"].tolist()
 
 
 @pytest.mark.parametrize("reset", ["zero", "value", "subtract", "none"])

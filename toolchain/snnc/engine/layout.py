@@ -57,7 +57,7 @@ OVERFLOWS: Final = {
 }  # fmt: skip
 ROUNDINGS: Final = {"toward_zero": 0, "floor": 1, "nearest_even": 2}
 RESETS: Final = {"zero": 0, "value": 0, "subtract": 1, "none": 2}
-FREE, LAVA = range(2)
+FREE, LAVA, CLIPPED = range(3)
 LEFT_WIDTH, NOT_SPIKES = 1, 2
 EVER: Final = 1 << 62
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1

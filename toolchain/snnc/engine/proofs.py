@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.engine.layout import EVER, FREE, LAVA
+from snnc.engine.layout import CLIPPED, EVER, FREE, LAVA
 from snnc.engine.plan import Population
 from snnc.ir import Conventions, IntArray
 
@@ -20,7 +20,8 @@ class Proof:
     """How the 32-bit step may be used.
 
     Attributes:
-        mode: FREE: nothing overflows; LAVA: u wraps once and v saturates symmetrically at 24 bits.
+        mode: FREE: nothing overflows; LAVA: u wraps once and v saturates symmetrically at 24 bits; CLIPPED: the same
+            where u never gets so far.
         steps: of a run for which that is proven; -1: for none.
     """
 
@@ -34,7 +35,7 @@ def proof(p: Population, c: Conventions) -> Proof:
         return Proof(FREE, -1)
     free = _free(p, c)
     if free < LONG and _lava(p, c):
-        return Proof(LAVA, EVER)
+        return Proof(CLIPPED if _current(p, LONG) < 1 << (LOIHI_BITS - 1) else LAVA, EVER)
     return Proof(FREE, EVER if free >= LONG else free)
 
 
@@ -75,10 +76,13 @@ def _free(p: Population, c: Conventions) -> int:
     return low
 
 
+def _current(p: Population, steps: int) -> int:
+    """Largest magnitude of u; rounding toward minus infinity adds less than one unit of magnitude in a step."""
+    return (_peak(p) + 1) * min(steps, _memory(p.params["decay_u"], int(p.options["decay_u_frac"])))
+
+
 def _holds(p: Population, c: Conventions, steps: int) -> bool:
-    o, peak = p.options, _peak(p)
-    # Rounding toward minus infinity adds less than one unit of magnitude in a step.
-    u = (peak + 1) * min(steps, _memory(p.params["decay_u"], int(o["decay_u_frac"])))
+    o, peak, u = p.options, _peak(p), _current(p, steps)
     added = u + _largest(p.params["bias"])
     taken = _largest(p.params["threshold"]) if o["reset_v"] == "subtract" else 0
     start = _largest(p.params["v_init"]) + _largest(p.params["v_reset"])

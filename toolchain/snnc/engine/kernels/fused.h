@@ -1,5 +1,6 @@
 /* The euler step in 32 bits, for populations whose bounds prove that nothing else than what is done here can act:
-   FREE: no register overflows within the steps of the run. LAVA: u wraps once at 24 bits, v saturates symmetrically. */
+   FREE: no register overflows within the steps of the run. LAVA: u wraps once at 24 bits, v saturates symmetrically.
+   CLIPPED: the same where u never gets so far. */
 #ifndef SNNC_FUSED_H
 #define SNNC_FUSED_H
 #include "types.h"
@@ -73,7 +74,7 @@ FUSED(fused_i32, int32_t)
                    int rounding, int reset) {                                                                       \
     if (rounding == FLOOR && mode == FREE) {                                                                        \
       PICK_RESET(STEP, f->fu, f->fv, FREE, FLOOR)                                                                   \
-    } else if (mode == LAVA) {                                                                                      \
+    } else if (mode != FREE) {                                                                                      \
       PICK_RESET(STEP, 12, 12, LAVA, TOWARD_ZERO)                                                                   \
     } else if (f->fu == 12 && f->fv == 12) {                                                                        \
       PICK_RESET(STEP, 12, 12, FREE, TOWARD_ZERO)                                                                   \

@@ -106,7 +106,7 @@ INLINE quick q_decayed(quick a, quick x, quick high, quick low, const int roundi
 }
 
 INLINE quick q_clipped(quick x, quick top, const int mode) {
-  return mode == LAVA ? q_max(q_min(x, top), q_sub(q_all(0), top)) : x;
+  return mode != FREE ? q_max(q_min(x, top), q_sub(q_all(0), top)) : x;
 }
 
 #define QUICK_STEP(NAME, ACC, LOAD)                                                                                  \
@@ -156,8 +156,10 @@ QUICK_STEP(quick_i32, int32_t, q_acc32)
       SLOW(n, a, u, v, s, f, mode, rounding, reset);                                                                \
       return 0;                                                                                                     \
     }                                                                                                               \
-    if (mode == LAVA) {                                                                                      \
+    if (mode == LAVA) {                                                                                             \
       QUICK_RESET(STEP, LAVA, TOWARD_ZERO)                                                                          \
+    } else if (mode == CLIPPED) {                                                                                   \
+      QUICK_RESET(STEP, CLIPPED, TOWARD_ZERO)                                                                       \
     } else if (rounding == FLOOR) {                                                                                 \
       QUICK_RESET(STEP, FREE, FLOOR)                                                                                \
     } else {                                                                                                        \

@@ -18,7 +18,7 @@ enum { DENSE8, DENSE16, DENSE32, CONV16, SPARSE32, VECTOR, CONV8, TABLE16 }; /* 
 enum { SATURATE, SYMMETRIC, WRAP, WRAP_ONCE, REFUSE, NOTHING }; /* overflow policies */
 enum { TOWARD_ZERO, FLOOR, NEAREST_EVEN };                      /* roundings */
 enum { RESET_TO, SUBTRACT, KEEP };                              /* resets */
-enum { FREE, LAVA };                                            /* what may overflow in the fused step */
+enum { FREE, LAVA, CLIPPED };                                   /* what may overflow in the fused step */
 enum { OK = 0, LEFT_WIDTH = 1, NOT_SPIKES = 2 };                /* how a run ends */
 #define RECEPTORS 2
 #define PIECE 256 /* neurons that the general step holds at a time */
