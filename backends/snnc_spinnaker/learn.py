@@ -266,8 +266,13 @@ def _plastic(
     pair, _ = pair_of(one.rule, options)
     if (population.words.kind, pair.kind) in MISSING:
         found = f"{one.rule.name} ({pair.kind}) on IF_curr_{population.words.kind}"
-        fix = "The release has no such program: give the neurons a synaptic filter (decay_u > 0), or take pair-stdp."
-        raise UnsupportedError.of(Violation(f"{one.projection} on spinnaker1", "rule", found, "additive there", fix))
+        allowed = f"pair-stdp (additive) there, or {one.rule.name} on IF_curr_exp"
+        fix = (
+            f"sPyNNaker has no such program. Give {path.target} a synaptic filter (decay_u above 0, in PyTorch "
+            f'snnc.nn.CubaLIF in the place of LIF), which makes it IF_curr_exp; or write rule = "pair-stdp" in '
+            f"[learning.{one.projection}]"
+        )
+        raise UnsupportedError.of(Violation(f"{one.projection} on spinnaker1", "rule", found, allowed, fix))
     made = account(one.rule, options)
     rule = device_rule(pair, shift, room=room)
     weight = _raw(graph, one.projection)

@@ -169,9 +169,18 @@ def _notes(pair: Pair, words: DeviceRule, options: LearningOptions) -> Iterator[
         yield f"{name}: a table of {len(lut)} entries; at most {off:.2g} of a full trace from exp; 0 beyond its end"
     yield f"a neuron remembers {HISTORY - 1} post spikes; of more between two pre spikes the oldest are lost"
     yield "weights change when the next pre spike arrives, not before: what is read back may lack the last pairs"
-    yield "amplitudes are written as absolute numbers: PyNN's and NEST's relative ones times w_max"
+    yield (
+        f"traces are s4.11: a spike adds {FULL_TRACE}, and beyond {LARGEST_TRACE} (16 spikes' worth) they are not "
+        "clipped but wrap to negative numbers"
+    )
     if pair.kind == "multiplicative":
-        yield "the release has this rule for IF_curr_exp only: neurons need a synaptic filter (decay_u > 0)"
+        yield "amplitudes are parts of the way to the bound, as in PyNN and NEST; no unit to convert"
+        yield (
+            "the release has this rule for IF_curr_exp only: neurons need a synaptic filter (decay_u > 0), or take "
+            "pair-stdp"
+        )
+    else:
+        yield "amplitudes are written as absolute numbers: PyNN's and NEST's relative ones times w_max"
 
 
 def _warnings(rule: Rule, rates: tuple[Rate, ...], options: LearningOptions) -> Iterator[str]:
@@ -186,6 +195,12 @@ def _warnings(rule: Rule, rates: tuple[Rate, ...], options: LearningOptions) -> 
             )
         elif rate.step < 8:
             yield f"{rate.term}: weights are floored: a pair raises a weight by {rate.step:.3g} steps, less half of one"
+    for trace in _registers(rule):
+        if trace.rate < options.max_rate:
+            yield (
+                f"{trace.holds} wraps where a neuron spikes more than {trace.rate:.3g} times per step, and max_rate is "
+                f"{options.max_rate:g}: pairs then move weights the wrong way. Shorten its time constant"
+            )
     wanted = [read for term in rule.terms for read in term.reads if term.event in ("pre", "post") and read.before]
     if not wanted and len(rates) == 2:
         yield "a pre and a post spike in one step (delay included): only the depression counts here"

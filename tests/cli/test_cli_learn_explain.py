@@ -111,3 +111,33 @@ def test_configuration_and_model(snnc: Snnc, tmp_path: Path) -> None:
     name = wrong.err.split("the nearest is '")[1].split("'")[0]
     config.write_text(f'[learning."{name}"]\nrule = "pair-stdp"\n')
     assert snnc("learn", "explain", MODEL, "--config", config, "-t", "loihi1").code == 0
+
+
+@pytest.mark.parametrize("name", ["digits_stdp", "digits_s2stdp", "digits_sleep"])
+def test_the_models_rules_are_explained_for_both_chips(snnc: Snnc, name: str) -> None:
+    """Rates as quantised, hidden factors, where traces end, what the host does: all there, on each chip or refused."""
+    command = ("learn", "explain", "--config", ROOT / "models" / f"{name}.toml", "-t", "spinnaker1", "-t", "loihi1")
+    ran = snnc(*command)
+    assert ran.code == 0, ran.err
+    (one,) = json.loads(snnc(*command, "--json").out)["learning"]
+    said = " ".join(ran.out.split())
+    loihi, board = one["targets"]["loihi1"], one["targets"]["spinnaker1"]
+    assert board["native"] == (name != "digits_s2stdp")
+    for made in (loihi, board) if board["native"] else (loihi,):
+        assert len(made["rates"]) >= 2
+        assert all(abs(rate["error"]) < 0.05 for rate in made["rates"])
+        assert all(rate["written"] in said for rate in made["rates"])
+        assert made["registers"]
+    assert "full above, spikes per step" in said
+    hidden = [rate for rate in loihi["rates"] if rate["shift"]]
+    assert bool(hidden) == ("without saying so; made up for in the constant" in said)
+    assert hidden, "two traces multiplied are divided by 2^5 somewhere in each of these"
+    assert "traces 0 to 127; both are rounded stochastically" in said
+    for operation in (*loihi["host"], *board["host"]):
+        assert f"host, each {operation['when']}: {operation['kind']}: {' '.join(operation['text'].split())}" in said
+    if name == "digits_s2stdp":
+        assert "left to the host" in said
+        assert {"error", "normalise", "threshold", "anneal"} <= {operation["kind"] for operation in loihi["host"]}
+    else:
+        assert "not clipped but wrap to negative numbers" in said
+        assert "neurons need a synaptic filter" in said

@@ -197,6 +197,36 @@ def test_what_the_programs_cannot_learn_is_refused_when_compiling(
     assert (ran.code, text in " ".join(ran.err.split())) == (code, True), ran.err
 
 
+def test_a_rule_without_a_program_names_neurons_and_rules_that_have_one(
+    snnc: Snnc, place: Path, tmp_path: Path
+) -> None:
+    """Multiplicative weights need a synaptic filter: each way that the refusal names is then taken."""
+    body = 'rule = "soft-bound-stdp"\nA_plus = 0.06\nA_minus = 0.04\ntau_plus = 5.0\ntau_minus = 6.0\nw_max = 0.5\n'
+    file = config(tmp_path / "snnc.toml", body)
+    ran = snnc("compile", place / "model.py", "-t", "spinnaker1", "--config", file, "-o", tmp_path / "out")
+    assert ran.code == 3
+    said = " ".join(ran.err.split())
+    for words_of_it in (
+        "soft-bound-stdp (multiplicative) on IF_curr_delta", "soft-bound-stdp on IF_curr_exp", "snnc.nn.CubaLIF",
+        "Give lif1 a synaptic filter", 'rule = "pair-stdp" in [learning.linear0]',
+    ):  # fmt: skip
+        assert words_of_it in said, words_of_it
+    assert not (tmp_path / "out").exists()
+    filtered = MODEL.replace("LIF, Sequence", "LIF, CubaLIF, Sequence")
+    filtered = filtered.replace("LIF(6, decay=0.9)", "CubaLIF(6, decay_u=0.5, decay_v=0.9)")
+    (tmp_path / "filtered.py").write_text(filtered, encoding="utf-8")
+    ran = snnc("compile", tmp_path / "filtered.py", "-t", "spinnaker1", "--config", file, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    ran = snnc("learn", "run", tmp_path / "out", "--data", place / "data.npz", "--backend", "spinnaker", "--samples", 2,
+               "-o", tmp_path / "w.npz", "--json")  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["projections"]["linear0"]["moved"] > 0.5
+    config(tmp_path / "pair.toml", body.replace("soft-bound", "pair"))
+    ran = snnc("compile", place / "model.py", "-t", "spinnaker1", "--config", tmp_path / "pair.toml",
+               "-o", tmp_path / "pair")  # fmt: skip
+    assert ran.code == 0, ran.err
+
+
 def test_other_integers_do_not_learn_here(snnc: Snnc, place: Path, tmp_path: Path) -> None:
     file = config(tmp_path / "snnc.toml", PAIR + "w_max = 0.5\n")
     ran = snnc("compile", place / "model.py", "-t", "spinnaker2", "--config", file, "-o", tmp_path / "out")

@@ -187,3 +187,13 @@ def test_bounds_that_the_chip_does_not_hold() -> None:
     assert any("w_min is 0.2, but the chip clips at 0" in line for line in narrow.warnings)
     assert any("w_max is 0.8, but the chip clips at 2.55" in line for line in narrow.warnings)
     assert not any("clips" in line for line in lower_rule(build("pair-stdp")).warnings)
+
+
+def test_the_range_of_weights_and_traces_is_said() -> None:
+    unsigned = lower_rule(build("pair-stdp", A_plus=0.02, A_minus=0.01, w_max=2.0))
+    signed = lower_rule(build("pair-stdp", A_plus=0.02, A_minus=0.01, w_min=-1.0))
+    top = 255 * unsigned.unit
+    assert any(
+        note.startswith(f"weights are integers, 0 to 255 steps (0 to {top:.4g}), traces") for note in unsigned.notes
+    )
+    assert any(note.startswith("weights are integers, -25") for note in signed.notes)

@@ -120,3 +120,34 @@ def test_traces_are_cleared_by_the_silent_steps_between_samples() -> None:
     assert not found["clear"].host, "the host has nothing to do"
     assert [note for note in found["clear"].notes if "cleared by time" in note]
     assert not [note for note in found["keep"].notes if "cleared by time" in note]
+
+
+def test_what_amplitudes_count_is_said_for_each_kind() -> None:
+    """A current in nA where weights are added to, a part of the way where they are multiplied."""
+    options = LearningOptions(unit=UNIT)
+    additive, soft = (" ".join(account(build(name, **SETTINGS), options).notes) for name in PAIRS[::2])
+    assert "relative ones times w_max" in additive
+    assert "parts of the way to the bound" not in additive
+    assert "parts of the way to the bound" in soft
+    assert "relative ones times w_max" not in soft
+    assert "or take pair-stdp" in soft
+
+
+def test_traces_that_could_wrap_are_warned_about() -> None:
+    """Tried on the core's own arithmetic: just below the rate nothing wraps, above it does."""
+    found = {}
+    for tau in (8.0, 60.0):
+        rule = build("pair-stdp", **{**SETTINGS, "tau_plus": tau, "tau_minus": 5.0})
+        made = account(rule, LearningOptions(unit=UNIT, max_rate=0.4))
+        (x,) = [one for one in made.registers if one.holds == "x"]
+        found[tau] = [text for text in made.warnings if "wraps" in text], x.rate
+        words = device_rule(*pair_of(rule, LearningOptions(unit=UNIT)))
+        for every, wraps in ((int(np.ceil(1 / x.rate)), False), (int(np.ceil(1 / x.rate)) - 1, True)):
+            trace, least = np.array(0), 0
+            for _ in range(4000 if every else 0):
+                trace = words.raised(words.decayed(trace, np.array(every), "pre"))
+                least = min(least, int(trace))
+            assert (least < 0) == (wraps and every > 0)
+    assert found[8.0][0] == []
+    assert found[60.0][1] < 0.4
+    assert "x wraps where a neuron spikes more than" in found[60.0][0][0]

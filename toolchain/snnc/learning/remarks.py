@@ -19,6 +19,13 @@ def notes(rule: Rule, account: LearningAccount) -> Iterator[str]:
         if rate.shift:
             what = "made up for in the constant" if rate.compensated else "not made up for"
             yield f"{rate.term}: the chip divides {rate.written} by {1 << rate.shift} without saying so; {what}"
+    made = next((made for made in account.engine.values() if made is not None), None)
+    if made is not None:
+        low, high = made.bounds
+        span = f"{low} to {high} steps" + (
+            f" ({low * account.unit:.4g} to {high * account.unit:.4g})" if account.unit else ""
+        )
+        yield f"weights are integers, {span}, traces 0 to 127; both are rounded stochastically"
     steps = {term.every for term in (account.device or rule).terms if term.event == "step"}
     asked = {term.every for term in rule.terms if term.event == "step"}
     for period in sorted(steps - asked):
@@ -31,7 +38,7 @@ def notes(rule: Rule, account: LearningAccount) -> Iterator[str]:
         yield "changes at a sample's end: third factors are 0 in all other steps, and that switches the sum off"
     if any(r.tau >= 2.0**24 for r in account.registers if not r.port):
         yield "a trace that never decays gets the longest tau that the simulator takes; the host clears it"
-    learning = [phase for phase, made in account.engine.items() if made is not None]
+    learning = [phase for phase, engine in account.engine.items() if engine is not None]
     if len(learning) < len(account.engine):
         still = ", ".join(phase for phase in account.engine if phase not in learning)
         yield f"learns in {', '.join(learning)}; in {still} the host loads no rule"

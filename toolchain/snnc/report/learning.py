@@ -126,7 +126,7 @@ def _account_parts(account: LearningAccount) -> Iterator[RenderableType]:
         headers = ("rate", "asked", "got", "error", "written", "one pair, steps")
         yield simple_table(headers, [_rate_row(rate) for rate in account.rates], numbers="lrrrlr")
     if account.registers:
-        columns = ("register", "holds", "impulse", "tau", "clipped above, spikes per step")
+        columns = ("register", "holds", "impulse", "tau", "full above, spikes per step")
         yield simple_table(columns, [_register_row(one) for one in account.registers], numbers="llrrr")
     for phase, made in account.engine.items():
         for key, sentence in _sums(made).items():
