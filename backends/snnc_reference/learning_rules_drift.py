@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from snnc.errors import UnsupportedError, Violation
 from snnc.ir import FloatArray, IntArray
-from snnc.learning.account import LearningAccount
+from snnc.learning.account import LearningAccount, Rounding
 from snnc.learning.drift import Course, Drift
 from snnc.learning.ports import Ports
 from snnc.learning.rule import Rule
-from snnc_reference.learning import IntegerLearning
+from snnc_reference.learning_chip import ChipLearning
 from snnc_reference.learning_rules import RuleLearning
 
 CAUSES = {
@@ -35,6 +35,7 @@ def drift(
     post: npt.NDArray[np.integer],
     third: Mapping[str, FloatArray] | None = None,
     sample: int = 0,
+    rounding: Rounding = "stochastic",
 ) -> Drift:
     """Lets all executions learn from the same spikes.
 
@@ -45,7 +46,9 @@ def drift(
         pre: [T, pre] spikes.
         post: [T, post] spikes.
         third: third factors by name, [T, post].
-        sample: steps of a sample, for rules with changes at its end; the third factors of its last step count there.
+        sample: steps of a sample, for rules with changes at its end (the third factors of its last step count there)
+            and for those whose traces are cleared there; 0: the end of a sample is nothing special.
+        rounding: of integer weights; chips round stochastically.
 
     Raises:
         UnsupportedError: the target has no such engine, or nothing learns in the rule's first phase.
@@ -57,20 +60,21 @@ def drift(
     begin: FloatArray = np.asarray(weights, dtype=np.float64) * account.unit
     floats = [RuleLearning(rule, begin), RuleLearning(account.device, begin)]
     floats.append(RuleLearning(account.device, begin, _limits(rule, account)))
-    integers = IntegerLearning(engine, weights)
+    integers = ChipLearning(engine, weights, rounding)
     ports = Ports(account, len(begin)) if engine.third_factors else None
     course = Course(tuple(CAUSES), begin, account.unit)
+    late = any(term.event == "sample" for term in rule.active(rule.phases[0]))
     for t in range(len(pre)):
         now = {name: values[t] for name, values in (third or {}).items()}
         ends = sample > 0 and t % sample == sample - 1
-        during = {} if sample else now
+        during = {} if sample and late else now
         for one in floats:
             one.step(pre[t], post[t], during)
             if ends:
                 one.end_sample(now)
         integers.step(pre[t], post[t], None if ports is None else ports.step(post[t], during))
         if ends:
-            _end(integers, ports, now, clears=rule.clears)
+            _end(integers, ports, now if late else None, clears=rule.clears)
         course.add([*(one.weights for one in floats), integers.weights * account.unit])
     return course.found()
 
@@ -81,16 +85,16 @@ def _limits(rule: Rule, account: LearningAccount) -> dict[str, float]:
     return {r.holds: jumps[r.holds] * r.full / r.impulse for r in account.registers if r.holds in jumps}
 
 
-def _end(integers: IntegerLearning, ports: Ports | None, now: Mapping[str, FloatArray], *, clears: bool) -> None:
-    """A silent step in which third factors reach the synapses, then what the host clears."""
+def _end(integers: ChipLearning, ports: Ports | None, now: Mapping[str, FloatArray] | None, *, clears: bool) -> None:
+    """Silent steps until an epoch is full, in which third factors reach the synapses; then what is cleared."""
     post, pre = integers.weights.shape
     nothing = np.zeros(post, dtype=np.int64)
-    while True:
+    while now is not None:
         third = None if ports is None else ports.step(nothing, now)
         integers.step(np.zeros(pre, dtype=np.int64), nothing, third)
         if integers.steps % integers.rule.t_epoch == 0:
             break
     if clears:
-        integers.x[:], integers.tag_1[:] = 0, 0
+        integers.clear()
         if ports is not None:
             ports.clear()

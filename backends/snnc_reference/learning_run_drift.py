@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from snnc.ir import FixedGraph, FloatArray
 from snnc.learning.drift import Drift, summary
-from snnc.learning.plastic import Plastic
 from snnc_reference.learning_rules_drift import CAUSES, drift
 from snnc_reference.learning_run import Learner
 from snnc_reference.learning_synapses import ChipSynapses, Heard
@@ -39,12 +39,15 @@ def learning_drift(learner: Any, samples: Iterable[tuple[Any, int | None]], phas
     for name, one in chips.items():
         heard, one.heard = one.heard or [], None
         if heard and (phase or one.one.rule.phases[0]) == one.one.rule.phases[0]:
-            found[name] = summary(_drift(one.one, begin[name], heard), CAUSES)
+            found[name] = summary(_drift(one, begin[name], heard), CAUSES)
     return found
 
 
-def _drift(one: Plastic, begin: Any, heard: list[Heard]) -> Drift:
+def _drift(synapses: ChipSynapses, begin: Any, heard: list[Heard]) -> Drift:
+    """With the seeds and the way to round of those synapses; what the host writes in between is left out."""
+    one = synapses.one
     assert one.account is not None
+    account = replace(one.account, engine=synapses.engines)
     pre = np.stack([row[0] for row in heard if not row[3]])
     post = np.stack([row[1] for row in heard if not row[3]])
     thirds: dict[str, FloatArray] = {t.name: np.zeros(post.shape) for t in one.rule.thirds}
@@ -55,5 +58,6 @@ def _drift(one: Plastic, begin: Any, heard: list[Heard]) -> Drift:
             ends.append(at)
         for name, value in values.items():
             thirds[name][at] = value
-    sample = ends[0] + 1 if ends and any(t.event == "sample" for t in one.rule.terms) else 0
-    return drift(one.rule, one.account, begin, pre, post, thirds, sample)
+    special = one.rule.clears or any(t.event == "sample" for t in one.rule.terms)
+    sample = ends[0] + 1 if ends and special else 0
+    return drift(one.rule, account, begin, pre, post, thirds, sample, synapses.chosen)

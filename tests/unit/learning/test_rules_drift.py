@@ -13,6 +13,10 @@ from snnc.errors import UnsupportedError
 from snnc.learning import LearningOptions, build, lower_rule
 from snnc.learning.drift import Drift
 from snnc_reference.learning_rules_drift import CAUSES, drift
+from snnc_reference.learning_run import Learner
+from snnc_reference.learning_run_drift import learning_drift
+from unit.learning.learning_nets import made, network, spikes
+from unit.learning.learning_nets import rule as fitted
 
 POST, PRE, STEPS = 30, 40, 150
 
@@ -67,6 +71,40 @@ def test_samples_end_with_errors() -> None:
     assert found.error[-1] < 0.03
     silent = drift(rule, lower_rule(rule), np.zeros((POST, PRE), np.int64), pre, post, {}, sample=16)
     assert silent.histograms["float"].max() == POST * PRE, "negative control: no error, no change"
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [
+        ({}, {}), ({"between_samples": "clear"}, {}), ({"between_samples": "clear", "t_epoch": 3}, {}),
+        ({}, {"seed": 5}), ({}, {"rounding": "nearest"}),
+    ],
+    ids=["kept", "cleared", "cleared, epochs", "seed", "nearest"],
+)  # fmt: skip
+def test_the_drift_of_a_run_is_that_of_its_integers(keys: Any, options: Any) -> None:
+    """Traces cleared between samples or kept, other seeds, other ways to round: the integers are those that learn."""
+    data = spikes(6, rate=0.2)
+    one = made(network(threshold=1.0), "loihi1", data, fitted(A_plus=0.015, A_minus=0.016, **keys))
+    measured, run, other = (Learner(one.graph, one.plastic, scales=one.scales, **options) for _ in range(3))
+    found = learning_drift(measured, [(sample, None) for sample in data])["fc"]
+    for sample in data:
+        run.sample(sample)
+        other.sample(sample[::-1])
+    ends = [np.histogram(learner.weights["fc"], found["edges"])[0].tolist() for learner in (run, other)]
+    assert ends[0] == found["histograms"]["integers"]
+    assert ends[1] != found["histograms"]["integers"]
+
+
+def test_nearest_rounding_that_stalls_is_seen() -> None:
+    """Pairs of less than half a step: the float rule moves weights, nearest rounding never does, stochastic does."""
+    rule = build("pair-stdp", A_plus=0.0015, A_minus=0.0014, tau_plus=5.0, tau_minus=5.0)
+    pre, post = (np.zeros((2400, n), dtype=np.int64) for n in (PRE, POST))
+    pre[2::60], post[3::60] = 1, 1
+    start, account = np.full((POST, PRE), 100), lower_rule(rule, LearningOptions(unit=1 / 254))
+    stochastic = drift(rule, account, start, pre, post)
+    nearest = drift(rule, account, start, pre, post, rounding="nearest")
+    assert (stochastic.stalled, nearest.stalled) == (0.0, 1.0)
+    assert nearest.causes["rounding"][-1] > 4 * stochastic.causes["rounding"][-1]
 
 
 def test_only_for_loihis_engine() -> None:
