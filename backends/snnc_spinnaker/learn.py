@@ -26,15 +26,13 @@ from snnc_spinnaker.placement_demand import dtcm_bytes, per_core
 from snnc_spinnaker.ring import Layout
 from snnc_spinnaker.stdp import Rule
 from snnc_spinnaker.stdp_config import TABLE_BYTES, Pair, check_delay, device_rule
-from snnc_spinnaker.stdp_rule import account, pair_of
+from snnc_spinnaker.stdp_rule import account, check_program, pair_of
 
 ROW = 254
 """Plastic synapses of one source on one core: each takes one of a row's 256 words, the source's last spike two."""
 NARROW = 7
 """Bits of the neurons on a core where rows would be longer."""
 DTCM = 65536
-MISSING = {("delta", "multiplicative")}
-"""Neurons and weight rules for which sPyNNaker 7.4.1 has no program."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,15 +262,7 @@ def _plastic(
     shift = population.ring_shift
     options = replace(one.options, unit=1.0 / scale, gain=math.ldexp(scale, shift - 15))
     pair, _ = pair_of(one.rule, options)
-    if (population.words.kind, pair.kind) in MISSING:
-        found = f"{one.rule.name} ({pair.kind}) on IF_curr_{population.words.kind}"
-        allowed = f"pair-stdp (additive) there, or {one.rule.name} on IF_curr_exp"
-        fix = (
-            f"sPyNNaker has no such program. Give {path.target} a synaptic filter (decay_u above 0, in PyTorch "
-            f'snnc.nn.CubaLIF in the place of LIF), which makes it IF_curr_exp; or write rule = "pair-stdp" in '
-            f"[learning.{one.projection}]"
-        )
-        raise UnsupportedError.of(Violation(f"{one.projection} on spinnaker1", "rule", found, allowed, fix))
+    check_program(one, path.target, population.words.kind, pair.kind)
     made = account(one.rule, options)
     rule = device_rule(pair, shift, room=room)
     weight = _raw(graph, one.projection)

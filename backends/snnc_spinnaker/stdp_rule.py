@@ -15,6 +15,7 @@ import numpy as np
 from snnc.errors import UnsupportedError, Violation
 from snnc.learning.account import LearningAccount, LearningOptions, Rate, Register
 from snnc.learning.rule import HostOperation, Read, Rule, Term
+from snnc.learning.settings import LearningConfig
 from snnc_spinnaker import arith
 from snnc_spinnaker.ring import LIMIT
 from snnc_spinnaker.stdp import FULL_TRACE, HISTORY
@@ -23,6 +24,8 @@ from snnc_spinnaker.stdp_config import Kind, Pair, device_rule, table
 
 TARGET = "spinnaker1"
 LARGEST_TRACE = 0x7FFF
+MISSING = {("delta", "multiplicative")}
+"""Neurons and weight rules for which sPyNNaker 7.4.1 has no program."""
 CLEARED = "traces are cleared by time: silent steps after each sample, as many as the tables reach, end every pair"
 KINDS: dict[str, Kind] = {
     "pair-stdp": "additive",
@@ -70,6 +73,30 @@ def pair_of(rule: Rule, options: LearningOptions | None = None) -> tuple[Pair, i
     pair = Pair(KINDS[base], taus["pre"], taus["post"], low, high, dt, **amounts)
     step = options.unit * options.gain * arith.ONE if options.unit else max(high, 0.0) * arith.ONE / LIMIT
     return pair, max(0, math.ceil(math.log2(step) - 1e-9)) if step > 1 else 0
+
+
+def check_program(one: LearningConfig, population: str, neurons: str, kind: Kind) -> None:
+    """Refuses neurons and weight rules for which the release has no program.
+
+    Args:
+        one: the rule on its projection.
+        population: behind it.
+        neurons: ``exp`` or ``delta``, the synapse of its neurons.
+        kind: how the rule moves a weight.
+
+    Raises:
+        UnsupportedError: with the neurons and the rule that have a program.
+    """
+    if (neurons, kind) not in MISSING:
+        return
+    found = f"{one.rule.name} ({kind}) on IF_curr_{neurons}"
+    allowed = f"pair-stdp (additive) there, or {one.rule.name} on IF_curr_exp"
+    fix = (
+        f"sPyNNaker has no such program. Give {population} a synaptic filter (decay_u above 0, in PyTorch "
+        f'snnc.nn.CubaLIF in the place of LIF), which makes it IF_curr_exp; or write rule = "pair-stdp" in '
+        f"[learning.{one.projection}]"
+    )
+    raise UnsupportedError.of(Violation(f"{one.projection} on {TARGET}", "rule", found, allowed, fix))
 
 
 def account(rule: Rule, options: LearningOptions | None = None) -> LearningAccount:
