@@ -18,6 +18,7 @@ from snnc.engine.attach import LARGE_CHUNK
 from snnc.engine.plan import Dense, Plan, Way
 from snnc.errors import FormatError, TraceError
 from snnc.ir import Conventions
+from snnc.trace import Probes
 
 N_IN, N_OUT, STEPS = 20, 9, 6
 WISHES = native.Wishes((1,), (1,), ranges=True, counts=True)
@@ -60,6 +61,21 @@ def test_the_bits_are_those_of_the_definition() -> None:
     signals, states = Brute(p).run({0: sent}, STEPS)[:2]
     assert np.array_equal(found.signals[1], signals[1])
     assert all(np.array_equal(found.states[1, name], states[1, name]) for name in ("u", "v"))
+
+
+@pytest.mark.parametrize("batch", [1, 40, 1100])
+def test_whole_runs_do_not_depend_on_threads(batch: int) -> None:
+    """With what is kept for one shape of input and without, one after the other and with other inputs in between."""
+    p = layer(7)
+    first, second = (spikes(np.random.default_rng(seed), batch, STEPS, N_IN, 0.4) for seed in (8, 9))
+    signals, states = Brute(p).run({0: first}, STEPS)[:2]
+    name = p.populations[1].name
+    for threads in (0, 1, 2, 3, 7, 2):
+        trace = run.execute(p, first, Probes(states="all"), threads=threads)
+        other = run.execute(p, second, Probes(states="all"), threads=threads)
+        assert np.array_equal(trace.spikes[name], signals[1])
+        assert all(np.array_equal(trace.states[name, key], states[1, key]) for key in ("u", "v"))
+        assert not np.array_equal(other.states[name, "v"], states[1, "v"])
 
 
 def test_what_a_thread_takes() -> None:

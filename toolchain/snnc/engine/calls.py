@@ -238,16 +238,8 @@ class Call:
             parts: one for each thread, of the same samples, which they share out among them.
             grain: samples that a thread takes at least.
         """
-        size = max(part.size for part in parts) + ALIGNMENT
-        size -= size % ALIGNMENT
-        start = self.prepared.scratch(size * len(parts))
-        calls: array[int] = array("q")
-        for place, part in enumerate(parts):
-            calls += part.call
-            calls[place * len(CALL) + SCRATCH] = start + place * size
-        if len(parts) == 1:
-            return found.run(number, calls.buffer_info()[0])
-        return found.share(number, calls.buffer_info()[0], len(parts), grain)
+        size = max(part.size for part in parts)
+        return together(self.prepared, found, number, [part.call for part in parts], size, grain)
 
     def check(self, end: int) -> None:
         """Turns how a run ended into an error."""
@@ -266,6 +258,20 @@ class Call:
             ranges = {k: worst[k, :receptors] for k in self.inside if self.plan.populations[k].kind == "neuron"}
         counted = [part.counts for part in parts if part.counts is not None]
         return Result(self.signals, self.states, ranges, np.sum(counted, axis=0) if counted else None)
+
+
+def together(
+    prepared: Prepared, found: library.Kernels, number: int, calls: list[array[int]], size: int, grain: int
+) -> int:
+    """Executes calls of threads with scratch memory of this size each; see :meth:`Call.go`."""
+    size += ALIGNMENT - size % ALIGNMENT
+    start = prepared.scratch(size * len(calls))
+    rows: array[int] = array("q")
+    for place, call in enumerate(calls):
+        rows += call
+        rows[place * len(CALL) + SCRATCH] = start + place * size
+    address = rows.buffer_info()[0]
+    return found.run(number, address) if len(calls) == 1 else found.share(number, address, len(calls), grain)
 
 
 def _address(values: Array) -> int:

@@ -92,7 +92,7 @@ def execute(
     run.give(given, forced or {}, extra or {}, binary)
     run.ask(wishes)
     number = found.number(variant)
-    threads = min(threads, run.batch)
+    threads = max(1, min(threads, run.batch))
     parts = [run.part(found, number) for _ in range(threads)]
     run.check(run.go(found, number, parts, grain(prepared, run.batch, threads)))
     return run.result(parts)

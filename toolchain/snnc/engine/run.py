@@ -82,8 +82,8 @@ def _run(
     plan: Plan, spikes: Numbers, given: Numbers, probes: Probes, engine: Engine, threads: int,
     forced: Mapping[str, Numbers] | None, worst: dict[str, list[int]] | None,
 ) -> Trace:  # fmt: skip
-    if engine != "dense" and threads == 1 and forced is None and worst is None:
-        kept = sessions.session(plan, given.shape, probes)
+    if engine != "dense" and forced is None and worst is None:
+        kept = sessions.session(plan, given.shape, probes, threads)
         if kept is not None:
             return kept.run(given)
     chosen = choose(plan, engine)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from snnc.engine import library, native
 from snnc.engine.attach import Prepared
-from snnc.engine.calls import AT, Call, Part
+from snnc.engine.calls import AT, Call, Part, together
 from snnc.engine.layout import CALL, PORT
 from snnc.engine.plan import Plan, Population
 from snnc.engine.record import shown
@@ -29,8 +29,8 @@ Numbers = npt.NDArray[Any]
 PORTS, SCRATCH = CALL.index("ports"), CALL.index("scratch")
 REUSED = 1 << 17
 """Results of at least so many bytes are written where nobody else reads any more: new memory comes page by page."""
-FEW = 32
-"""Up to so many samples a session is worth its memory; beyond, the kernels' time is what counts."""
+FEW = 1024
+"""Up to so many samples a session is worth being kept; beyond, the kernels' time is what counts."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,16 @@ class Session:
         found: kernels.
         batch, steps: shape of the input.
         probes: what to record.
+        threads: that share the samples.
     """
 
-    def __init__(self, plan: Plan, found: library.Kernels, batch: int, steps: int, probes: Probes) -> None:
+    def __init__(
+        self, plan: Plan, found: library.Kernels, batch: int, steps: int, probes: Probes, threads: int = 1
+    ) -> None:
+        self.threads = max(1, min(threads, batch))
         self.plan, self.found, self.number = plan, found, found.number(None)
         self.prepared: Prepared = native.prepare(plan)
+        self.grain = native.grain(self.prepared, batch, self.threads)
         source = next(i for i, p in enumerate(plan.populations) if p.kind == "input")
         self.source: Population = plan.populations[source]
         self.given = source * len(PORT) + AT["given"]
@@ -87,33 +92,14 @@ class Session:
         rooms = []
         for i, array in self.call.signals.items():
             p = self.plan.populations[i]
-            rooms.append(
-                Room(
-                    i * len(PORT) + AT["out"],
-                    array.shape,
-                    np.int8,
-                    partial(native.viewer(p), steps),
-                    p.name,
-                    "",
-                    _key(i, "", array),
-                )
-            )
+            port, view = i * len(PORT) + AT["out"], partial(native.viewer(p), steps)
+            rooms.append(Room(port, array.shape, np.int8, view, p.name, "", _key(i, "", array)))
         seen: dict[int, int] = {}
         for (i, name), array in self.call.states.items():
             p, number = self.plan.populations[i], seen.get(i, 0)
             seen[i] = number + 1
-            port = i * len(PORT) + AT[f"state{number}"]
-            rooms.append(
-                Room(
-                    port,
-                    array.shape,
-                    array.dtype.type,
-                    partial(native.viewer(p), steps),
-                    p.name,
-                    name,
-                    _key(i, name, array),
-                )
-            )
+            port, view = i * len(PORT) + AT[f"state{number}"], partial(native.viewer(p), steps)
+            rooms.append(Room(port, array.shape, array.dtype.type, view, p.name, name, _key(i, name, array)))
         return rooms
 
     def run(self, given: Numbers) -> Trace:
@@ -142,8 +128,13 @@ class Session:
             else:
                 spikes[room.population] = room.show(array)
         call[PORTS] = ports.buffer_info()[0]
-        call[SCRATCH] = self.prepared.scratch(self.part.size)
-        self.call.check(self.found.run(self.number, call.buffer_info()[0]))
+        if self.threads == 1:
+            call[SCRATCH] = self.prepared.scratch(self.part.size)
+            end = self.found.run(self.number, call.buffer_info()[0])
+        else:
+            calls = [call] * self.threads
+            end = together(self.prepared, self.found, self.number, calls, self.part.size, self.grain)
+        self.call.check(end)
         for p in self.sources:
             one = p.kind == "constant"
             ones = np.ones((*given.shape[:2], *p.shape), dtype=np.int8) if one else given.astype(np.int8, copy=False)
@@ -170,18 +161,20 @@ def _key(population: int, state: str, array: Numbers) -> tuple[int, str] | None:
 
 
 @lru_cache(maxsize=8)
-def _session(plan: Plan, batch: int, steps: int, spikes: Any, states: Any, _wish: str) -> Session | None:
+def _session(plan: Plan, batch: int, steps: int, spikes: Any, states: Any, threads: int, _wish: str) -> Session | None:
     found = library.state()
     if not isinstance(found, library.Kernels) or not native.whole(plan):
         return None
     try:
-        return Session(plan, found, batch, steps, Probes(spikes, states))
+        return Session(plan, found, batch, steps, Probes(spikes, states), threads)
     except UnsupportedError:
         return None
 
 
-def session(plan: Plan, shape: tuple[int, ...], probes: Probes) -> Session | None:
+def session(plan: Plan, shape: tuple[int, ...], probes: Probes, threads: int = 1) -> Session | None:
     """The session of a plan for one shape of input, kept; None where there is none or it would not help."""
     if len(shape) < 2 or not 0 < shape[0] <= FEW or not shape[1]:
         return None
-    return _session(plan, shape[0], shape[1], probes.spikes, probes.states, os.environ.get(library.VARIABLE, ""))
+    return _session(
+        plan, shape[0], shape[1], probes.spikes, probes.states, threads, os.environ.get(library.VARIABLE, "")
+    )
