@@ -417,6 +417,10 @@ def test_rules_that_a_target_does_not_have(snnc: Snnc, made: Place, tmp_path: Pa
         (("--phase", "trian"), "the nearest is 'train'"),
         (("--epochs", 0), "--epochs is 0"),
         (("--every", 0), "--every is 0"),
+        (("--samples", 0), "--samples is 0, allowed is 1 or more"),
+        (("--samples", -3), "--samples is -3, allowed is 1 or more"),
+        (("--shuffle", -1), "--shuffle is -1, allowed is 0 or more"),
+        (("--seed", -1), "--seed is -1, allowed is 0 or more"),
         (("--rounding", "up"), "no rounding is called 'up'"),
         (("--engine", "evnt"), "the nearest is 'event'"),
         (("--engine", "dense", "--backend", "float"), "executes the reference's integers"),
@@ -427,6 +431,39 @@ def test_mistakes_of_learn_run(snnc: Snnc, made: Place, tmp_path: Path, argument
     assert ran.code == 2
     assert says in ran.err
     assert not (tmp_path / "w.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("-o", ""), "--output . cannot be written: it is a folder; name a file"),
+        (("-o", "nowhere/w.npz"), "--output nowhere/w.npz cannot be written: there is no folder nowhere"),
+        (("-o", "data.npz"), "--output data.npz is read by this run"),
+        (("-o", "test.npz", "--test", "test.npz"), "--output test.npz is read by this run"),
+        (("-o", "w.npz", "--checkpoint", "w.npz"), "--checkpoint w.npz is the file of --output already"),
+        (("-o", "w.npz", "--checkpoint", "data.npz"), "--checkpoint data.npz is read by this run"),
+        (("-o", "w.npz", "--checkpoint", "no/c.npz"), "--checkpoint no/c.npz cannot be written"),
+        (("-o", "w.npz", "--test", "nowhere.npz"), "nowhere.npz cannot be read: No such file or directory"),
+        (("-o", "w.npz", "--test", "narrow.npz"), "allowed is [T, 12] or [B, T, 12]"),
+        (("-o", "w.npz", "--checkpoint", "test.npz", "--resume"), "test.npz: no checkpoint of `snnc learn run`"),
+        (("-o", "w.npz", "--checkpoint", "text", "--resume"), "text: cannot be read as .npz: it is no zip archive"),
+    ],
+)
+def test_files_of_learn_run_are_looked_at_first(
+    snnc: Snnc, made: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[Any, ...], says: str
+) -> None:
+    for name in ("data.npz", "test.npz"):
+        (tmp_path / name).write_bytes(made.data.read_bytes())
+    np.savez(tmp_path / "narrow.npz", spikes=np.zeros((2, 16, 11), dtype=np.int8))
+    (tmp_path / "text").write_text("hello", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    ran = snnc("learn", "run", made.folder, "--data", "data.npz", *arguments)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert says in ran.err
+    assert "Error(" not in ran.err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert snnc("learn", "run", made.folder, "--data", "data.npz", "-o", made.folder / "w.npz").code == 2
 
 
 def test_folders_without_rules_say_so(snnc: Snnc, made: Place, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_colours_come_when_they_are_asked_for(
 ) -> None:
     wrong = ("run", compiled, "--input", tmp_path / "a:smile:[bold]b.npz")
     plain = snnc(*wrong)
-    assert plain.err.startswith(f"error: {tmp_path}/a:smile:[bold]b.npz: ")
+    assert plain.err.startswith(f"error: {tmp_path}/a:smile:[bold]b.npz cannot")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     coloured = snnc(*wrong)

@@ -25,7 +25,7 @@ from snnc.engine.plan import Plan
 from snnc.engine.run import execute
 from snnc.errors import InputError, IntegrityError, SnncError, UnsupportedError
 from snnc.evidence import Rung
-from snnc.folder import GENERIC, PLAN_FILE, Folder, json_bytes, place, read_folder
+from snnc.folder import FACTS, GENERIC, PLAN_FILE, Folder, json_bytes, place, read_folder
 from snnc.formats import onnx_file
 from snnc.ir import FixedGraph, FloatArray, Graph
 from snnc.learning import LearningConfig
@@ -282,7 +282,7 @@ def open_folder(path: Path, registry: Registry) -> Opened:
     Raises:
         IntegrityError: it is no compiled folder, or something in it changed.
     """
-    return Opened(read_folder(path), registry)
+    return Opened(read_folder(path, FACTS), registry)
 
 
 def _array_json(array: FloatArray) -> dict[str, Any]:

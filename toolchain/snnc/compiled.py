@@ -13,7 +13,7 @@ from snnc.engine.choice import Engine
 from snnc.engine.plan import Plan
 from snnc.engine.run import execute
 from snnc.errors import InputError, unknown
-from snnc.folder import GENERIC, PLAN_FILE, Folder, place, read_folder
+from snnc.folder import FACTS, GENERIC, PLAN_FILE, Folder, place, read_folder
 from snnc.trace import Probes, Trace
 
 
@@ -70,4 +70,4 @@ def load(path: str | Path) -> Compiled:
     Raises:
         IntegrityError: it is no compiled folder, or something in it changed.
     """
-    return Compiled(read_folder(Path(path)))
+    return Compiled(read_folder(Path(path), FACTS))

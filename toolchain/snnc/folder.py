@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,8 @@ LAYOUT = 1
 MAX_FILE = 4 << 30
 GENERIC = "generic"
 PLAN_FILE = "plan.npz"
+FACTS = ("config", "input", "model", "output", "targets")
+"""What the manifest of a compiled network records beside the hashes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,20 +114,26 @@ def _exchange(new: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_folder(path: Path) -> Folder:
+def read_folder(path: Path, facts: Iterable[str] = ()) -> Folder:
     """Reads a compiled folder and proves that every file is what the manifest says.
 
+    Args:
+        path: where it is.
+        facts: what the manifest has to record beside the hashes.
+
     Raises:
-        IntegrityError: no manifest, or a file is missing, changed or not listed.
+        IntegrityError: no manifest, it lacks a fact, or a file is missing, changed or not listed.
     """
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
         listed = dict(manifest["files"])
         layout = manifest["layout"]
+        _ = [manifest[fact] for fact in facts]
     except OSError as error:
         raise IntegrityError(f"{path} is no compiled folder: {MANIFEST} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{path}: {MANIFEST} is damaged ({error!r})") from error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else repr(error)
+        raise IntegrityError(f"{path}: {MANIFEST} is damaged ({why})") from error
     if layout != LAYOUT:
         raise IntegrityError(f"{path} has layout {layout}, this version reads {LAYOUT}; compile again")
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - {MANIFEST}

@@ -7,6 +7,7 @@ element by element.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -150,15 +151,35 @@ def load_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as data:
             arrays = {key: data[key] for key in data.files}
     except DAMAGE as error:
-        raise TraceError(f"{path}: cannot be read as .npz: {error!a}") from error
+        if isinstance(error, OSError) and error.strerror:
+            raise TraceError(f"{path} cannot be read: {error.strerror}") from error
+        raise TraceError(f"{path}: cannot be read as .npz: {_why(path, error)}") from error
     strange = [key for key, value in arrays.items() if not isinstance(value, np.ndarray)]
     if strange:
         raise TraceError(f"{path}: {strange[0]!a} is no array")
     return arrays
 
 
+def _why(path: Path, error: BaseException) -> str:
+    """What is wrong with a file of arrays, in words where there are some."""
+    if "allow_pickle" in str(error):
+        return "it holds pickled Python objects, which may run code and are never loaded; save plain arrays of numbers"
+    if isinstance(error, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            if file.read(6) == b"\x93NUMPY":
+                return "it holds one array without a name; save it with numpy.savez(file, spikes=array)"
+        return f"it is no zip archive, or a damaged one ({str(error)!a})"
+    return f"{error!a}"
+
+
 def write_atomic(path: Path, content: bytes) -> None:
-    """Writes to a temporary name beside ``path``, then renames."""
+    """Writes to a temporary name beside ``path``, then renames.
+
+    Raises:
+        OSError: it cannot be written; what is there and no regular file, such as a folder or a device, is left alone.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder" if path.is_dir() else "it is no regular file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
@@ -198,7 +219,8 @@ def check_samples(values: Any, labels: Any, shape: tuple[int, ...], encoding: st
     if array.dtype.kind not in "biuf":
         raise TraceError(f"{where}: input is {array.dtype}, allowed are numbers")
     if array.ndim not in (len(shape) + 1, len(shape) + 2) or array.shape[array.ndim - len(shape) :] != shape:
-        raise TraceError(f"{where}: input shape is {array.shape}, allowed is [T, *{shape}] or [B, T, *{shape}]")
+        step = ", ".join(map(str, ("T", *shape)))
+        raise TraceError(f"{where}: input shape is {array.shape}, allowed is [{step}] or [B, {step}]")
     batched = array.ndim == len(shape) + 2
     array = array if batched else array[np.newaxis]
     if array.size == 0:

@@ -142,7 +142,7 @@ def test_samples_with_and_without_batch(tmp_path: Path) -> None:
     ("arrays", "text"),
     [
         ({"values": np.zeros((1, 2, 3))}, "no array 'spikes'; found values"),
-        ({"spikes": np.zeros((1, 2, 4))}, r"input shape is \(1, 2, 4\), allowed is \[T, \*\(3,\)\]"),
+        ({"spikes": np.zeros((1, 2, 4))}, r"input shape is \(1, 2, 4\), allowed is \[T, 3\] or \[B, T, 3\]"),
         ({"spikes": np.zeros((3,))}, "input shape"),
         ({"spikes": np.zeros((1, 1, 2, 3))}, "input shape"),
         ({"spikes": np.zeros((0, 2, 3))}, "empty"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.commands.screen import Screen, save
+from snnc.commands.screen import Screen, check_outputs, save
 from snnc.compiled import load
 from snnc.engine import run as engine_run
 from snnc.engine.accumulators import accumulators
@@ -49,6 +49,8 @@ class RunChoices:
         check_choice(self.engine)
         if self.accumulators and self.runs_on != ENGINE:
             raise InputError(f"--accumulators reports on the engine's sums; {self.runs_on} has none")
+        if self.threads != 1 and self.runs_on != ENGINE:
+            raise InputError(f"--threads shares samples out among threads of the engine; {self.runs_on} has none")
         if self.backend != ENGINE and self.engine != "auto":
             raise InputError(f"--engine {self.engine} chooses how the engine runs; leave --backend {self.backend} out")
 
@@ -96,6 +98,7 @@ class Tally:
 
 def run(screen: Screen, folder: Path, what: RunChoices, as_json: bool) -> int:
     """Runs a compiled folder and prints what came out."""
+    check_outputs({"--output": what.output}, (what.data,), folder)
     probes = Probes(states="all" if what.states else ())
     engine = what.runs_on == ENGINE
     worst: dict[str, list[int]] = {}

@@ -15,7 +15,7 @@ from snnc.backend import EMULATOR, Backend, Drifting, Registry, Teacher, discove
 from snnc.commands.learn_engine import learner_of
 from snnc.commands.learn_report import show, summary
 from snnc.commands.learn_state import Position, read_checkpoint, write_checkpoint, write_weights
-from snnc.commands.screen import Screen
+from snnc.commands.screen import Screen, check_outputs
 from snnc.engine.choice import REFERENCE, check_choice
 from snnc.errors import InputError, UnsupportedError, unknown
 from snnc.folder import json_bytes, sha256
@@ -71,9 +71,10 @@ class LearnChoices:
     engine: str = "auto"
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "every"):
-            if getattr(self, key) < 1:
-                raise InputError(f"--{key} is {getattr(self, key)}, allowed is 1 or more")
+        for key, least in (("epochs", 1), ("every", 1), ("samples", 1), ("shuffle", 0), ("seed", 0)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise InputError(f"--{key} is {value}, allowed is {least} or more")
         if self.rounding not in (None, "stochastic", "nearest", "floor"):
             raise InputError(unknown("rounding", str(self.rounding), ("stochastic", "nearest", "floor")))
         if self.resume and self.checkpoint is None:
@@ -89,11 +90,13 @@ class LearnChoices:
 
 def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> int:
     """Lets a compiled folder learn and writes the weights."""
+    check_outputs({"--output": what.output, "--checkpoint": what.checkpoint}, (what.data, what.test), folder)
     opened = open_folder(folder, discover())
     learning = learning_of(opened.folder)
     if not learning:
         raise InputError(f"{folder}: nothing learns here. Put [learning.PROJECTION] into snnc.toml and compile again")
     samples = read_samples(what.data, opened.shape, opened.encoding).head(what.samples)
+    test = samples if what.test is None else read_samples(what.test, opened.shape, opened.encoding)
     target = target_of(opened, what.backend, what.target)
     fresh = maker(opened, learning, what, target)
     learner, engine = started(opened, learning, what, target, fresh)
@@ -112,7 +115,7 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
         facts = {**identity, "epochs": what.epochs, "samples": int(learner.samples)}
         write_weights(what.output, learner, facts)
         progress("judge", 0, 1)
-        found = summary(opened, learner, before, samples, _test(opened, what, samples), grouped(learning))
+        found = summary(opened, learner, before, samples, test, grouped(learning))
         head = [(one, label) for one, label in _labelled(samples.head(DRIFT))]
         chosen = opened.registry.reference if target == FLOAT else opened.registry.backend(what.backend)
         drift = {} if not isinstance(chosen, Drifting) else chosen.learning_drift(fresh(), head, what.phase)
@@ -267,10 +270,6 @@ def digest(samples: Samples) -> str:
     """Of everything that a run learns from."""
     labels = b"" if samples.labels is None else samples.labels.tobytes()
     return sha256(repr(samples.spikes.shape).encode() + np.ascontiguousarray(samples.spikes).tobytes() + labels)
-
-
-def _test(opened: Opened, what: LearnChoices, samples: Samples) -> Samples:
-    return samples if what.test is None else read_samples(what.test, opened.shape, opened.encoding)
 
 
 def _labelled(samples: Samples) -> list[tuple[npt.NDArray[Any], int | None]]:

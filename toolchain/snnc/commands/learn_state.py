@@ -52,7 +52,9 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> tuple[Position, 
         head = json.loads(str(arrays.pop(OWN)))
         theirs, at = dict(head["identity"]), Position(int(head["epoch"]), int(head["index"]))
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: no checkpoint of `snnc learn run` ({error!r})") from error
+        raise InputError(
+            f"{path}: no checkpoint of `snnc learn run`: its entry {OWN!r} is missing or damaged"
+        ) from error
     other = [WORDS.get(key, key) for key in identity if theirs.get(key) != identity[key]]
     if other:
         fix = "Give the options of that run, or another --checkpoint"
@@ -102,7 +104,7 @@ def read_weights(path: Path) -> Trained:
         meta = json.loads(str(arrays.pop("meta")))
         formats = dict(meta.pop("formats"))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: no weights of `snnc learn run`: meta is missing or damaged ({error!r})") from error
+        raise InputError(f"{path}: no weights of `snnc learn run`: meta is missing or damaged") from error
     floats: dict[str, npt.NDArray[np.float64]] = {}
     fixed: dict[str, tuple[npt.NDArray[np.int64], int]] = {}
     for key, value in arrays.items():

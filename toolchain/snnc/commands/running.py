@@ -10,7 +10,7 @@ import numpy as np
 from snnc.accounts import weights_by_layer
 from snnc.artifacts import Opened, column, open_folder, versions
 from snnc.backend import discover
-from snnc.commands.screen import Screen, save
+from snnc.commands.screen import Screen, check_outputs, save
 from snnc.compare import compare
 from snnc.config import Config, parse_config
 from snnc.engine.choice import check_choice
@@ -58,6 +58,7 @@ def compare_(screen: Screen, left: Path, right: Path, budget: float, spikes_only
 def validate(screen: Screen, folder: Path, what: ValidateChoices, as_json: bool) -> int:
     """Climbs the ladder on data; 1 if a rung or the budget fails."""
     check_choice(what.engine)
+    check_outputs({"--junit": what.junit, "--html": what.html}, (what.data,), folder)
     opened = open_folder(folder, discover())
     config = parse_config(opened.folder.manifest["config"], "manifest.json").override(
         "budget", accuracy_points=what.accuracy_points, spike_mismatch=what.spike_mismatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from snnc.errors import InputError, SnncError
+from snnc.folder import MANIFEST
 from snnc.report.grid import Grid
 
 if TYPE_CHECKING:
@@ -144,3 +145,31 @@ def save(path: Path, write: Callable[[Path], None]) -> None:
         write(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None], folder: Path) -> None:
+    """Refuses files that cannot be written or would replace what is read, before anything is computed.
+
+    Args:
+        outputs: option -> file that it names, or None.
+        inputs: files that are read.
+        folder: compiled folder; it holds nothing but what the manifest lists.
+
+    Raises:
+        InputError: the first file that is refused.
+    """
+    seen = {path.resolve(): "is read by this run" for path in inputs if path is not None}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        where = path.resolve()
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise InputError(f"{option} {path} cannot be written: it is {what}; name a file")
+        if not where.parent.is_dir():
+            raise InputError(f"{option} {path} cannot be written: there is no folder {path.parent}")
+        if where.is_relative_to(folder.resolve()) and (folder / MANIFEST).is_file():
+            raise InputError(f"{option} {path} lies in the compiled folder, which stays as it is; name another place")
+        if where in seen:
+            raise InputError(f"{option} {path} {seen[where]}; name another file")
+        seen[where] = f"is the file of {option} already"

@@ -136,7 +136,7 @@ def _unpacked(content: bytes) -> dict[str, Array]:
 def _read(arrays: Mapping[str, Array]) -> Plan:
     head = json.loads(arrays["head"].tobytes().decode())
     if head["version"] != VERSION:
-        raise IntegrityError(f"the plan's version is {head['version']}, allowed is {VERSION}")
+        raise IntegrityError(f"the plan's version is {head['version']}, this snnc reads {VERSION}; compile again")
     populations = tuple(_population(entry, arrays) for entry in head["populations"])
     groups = tuple(Group(tuple(map(int, members)), bool(loop)) for members, loop in head["groups"])
     if sorted(i for group in groups for i in group.members) != list(range(len(populations))):
