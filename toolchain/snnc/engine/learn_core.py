@@ -23,6 +23,8 @@ from snnc.learning.account import Rounding
 Array = npt.NDArray[Any]
 State = dict[str, Array]
 WIDTH = 8
+UNSEEN = (0, 0, 0, 0)
+"""Faces of a step in which no epoch ends."""
 SIXTEEN = (-(1 << 15), (1 << 15) - 1)
 
 
@@ -167,7 +169,7 @@ class RuleSynapses:
         rows: array[int] = array("q")
         for _ in range(steps):
             now = self._next()
-            rows.extend((now.place, now.early, now.ends, 0, now.counted, now.threshold, *now.faces))
+            rows.extend((now.place, now.early, now.ends, 0, now.counted, now.threshold, *(now.faces or UNSEEN)))
         return rows
 
     @property

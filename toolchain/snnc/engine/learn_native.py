@@ -93,7 +93,7 @@ class Native:
     def taken(self) -> None:
         """The kernels have executed steps by the table."""
         self._memory.wide = bool(self._call[WIDE])
-        self._put({"given": _address(self._pre), "heard": _address(self._post)})
+        self._put({"given": _address(self._pre), "heard": _address(self._post), "sent": _address(self._sent)})
 
     def _done(self) -> Array:
         wide = self._kernels.learn(self._number, self._address)
