@@ -294,6 +294,18 @@ def test_samples_are_independent_of_the_chunk() -> None:
     assert difference(onnx_run.run(onnx_file.write(graph), x, chunk=3), reference(graph, x)) == ""
 
 
+def test_a_file_is_opened_once_and_remembers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, x = stress()
+    opened: list[int] = []
+    make = onnx_run._session
+    monkeypatch.setattr(onnx_run, "_session", lambda content: opened.append(len(content)) or make(content))
+    model = onnx_run.Model(onnx_file.write(graph))
+    for some in (x, np.zeros_like(x), x[:2], x):
+        assert difference(model.run(some), reference(graph, some)) == ""
+    assert difference(model.run(x), reference(graph, np.zeros_like(x))) != ""
+    assert len(opened) == 1
+
+
 def test_fewer_outputs_are_the_same_outputs() -> None:
     graph, x = stress()
     found = onnx_run.run(onnx_file.write(graph), x, Probes(spikes=("out",), states=("hidden",)))

@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -158,10 +159,15 @@ def onnx_runner(model: bytes) -> OnnxRun | None:
     if find_spec("onnxruntime") is None:
         return None
 
-    def execute(spikes: npt.NDArray[Any]) -> Trace:
+    @cache
+    def opened() -> Any:
         from snnc.formats import onnx_run
 
-        return onnx_run.run(model, spikes)
+        return onnx_run.Model(model)
+
+    def execute(spikes: npt.NDArray[Any]) -> Trace:
+        found: Trace = opened().run(spikes)
+        return found
 
     return execute
 

@@ -202,8 +202,8 @@ def _runner(opened: Opened, what: RunChoices, target: str, probes: Probes) -> Ru
 
         if what.executor != EMULATOR:
             raise InputError(unknown(f"executor of {ONNX!r}", what.executor, (EMULATOR,)))
-        model = opened.folder[place(target, FIXED_FILE)]
-        return lambda spikes: select(onnx_run.run(model, spikes), probes)
+        model = onnx_run.Model(opened.folder[place(target, FIXED_FILE)])
+        return lambda spikes: select(model.run(spikes), probes)
     chosen = opened.registry.backend(backend)
     served = {t.name for t in chosen.targets}
     if target not in served and backend != REFERENCE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +39,48 @@ def run(
         InputError: the file is not good (see :func:`snnc.formats.onnx_file.read`) or onnxruntime is missing.
         TraceError: the input does not fit the network.
     """
-    content = data if isinstance(data, bytes) else _content(data, limit)
-    network = read(content, limit)
-    return execute(content, network, spikes, probes, chunk)
+    return Model(data, limit=limit).run(spikes, probes, chunk)
+
+
+class Model:
+    """A file that is read and checked once and executed as often as it is asked; see :func:`run`.
+
+    Args:
+        data: the file's content or its path.
+        limit: bytes that are read at most.
+
+    Raises:
+        InputError: the file is not good.
+    """
+
+    def __init__(self, data: bytes | Path, *, limit: int = PROTOBUF_LIMIT) -> None:
+        self._content = data if isinstance(data, bytes) else _content(data, limit)
+        self._network = read(self._content, limit)
+
+    @cached_property
+    def _session(self) -> Any:
+        return _session(self._content)
+
+    def run(self, spikes: npt.NDArray[Any], probes: Probes = EVERYTHING, chunk: int = 64) -> Trace:
+        """Executes samples from the start state; nothing is left of those before.
+
+        Raises:
+            InputError: onnxruntime is missing.
+            TraceError: the input does not fit the network.
+        """
+        return _executed(lambda: self._session, self._network, spikes, probes, chunk)
 
 
 def execute(
     content: bytes, network: Network, spikes: npt.NDArray[Any], probes: Probes = EVERYTHING, chunk: int = 64
 ) -> Trace:
     """Executes a file that is already read and checked; ``network`` is what it holds."""
+    return _executed(lambda: _session(content), network, spikes, probes, chunk)
+
+
+def _executed(
+    opened: Callable[[], Any], network: Network, spikes: npt.NDArray[Any], probes: Probes, chunk: int
+) -> Trace:
     source = network.inputs[0]
     samples = check_samples(spikes, None, source.shape, source.encoding, "the ONNX run")
     if not samples.batched:
@@ -56,7 +91,7 @@ def execute(
     else:
         given = samples.spikes.astype(np.int64 if whole else np.float64)
     names = outputs(network, probes)
-    session = _session(content)
+    session = opened()
     parts = [session.run(names, {"input": given[i : i + chunk]}) for i in range(0, len(given), chunk)]
     arrays = {name: np.concatenate(pieces) for name, pieces in zip(names, zip(*parts, strict=True), strict=True)}
     target = network.target if isinstance(network, FixedGraph) else "float"
