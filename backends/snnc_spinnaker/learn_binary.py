@@ -17,7 +17,8 @@ from snnc.ir import FixedGraph, Graph
 from snnc.learning import LearningConfig
 from snnc.learning.saturation import Saturation
 from snnc.trace import Trace
-from snnc_spinnaker.learn_saturation import weights
+from snnc_spinnaker.learn import Learning
+from snnc_spinnaker.learn_saturation import ADDITIONS, cut, weights
 from snnc_spinnaker.learner import Learner, bound
 
 Array = npt.NDArray[Any]
@@ -31,10 +32,15 @@ class BinaryLearner(Learner):
         pause: silent steps after each sample; None takes as many as a pair of spikes is remembered for.
     """
 
+    def __init__(self, learning: Learning, pause: int | None = None) -> None:
+        super().__init__(learning, pause)
+        self._cut: dict[str, int] = {}
+
     @property
     def saturations(self) -> tuple[Saturation, ...]:
-        """Weights on their bounds: what the programs count of rings stays in them; the emulator counts the same."""
-        return tuple(weights(self.learning, self.run))
+        """What the programs of the last course count, by population, and weights on their bounds."""
+        return (*(cut(name, name, ADDITIONS, count) for name, count in self._cut.items()),
+                *weights(self.learning, self.run))  # fmt: skip
 
     def course(self, spikes: Array) -> Trace:
         """Learns from all samples [B, T, *shape], from the start, in one run of the programs.
@@ -54,13 +60,15 @@ class BinaryLearner(Learner):
         found = learn.execute(self.learning, given, self.pause)
         for name, words in found.weights.items():
             self._run.blocks[name].weight[...] = words
+        head = f"{learn.CUT}/"
+        self._cut = {k.removeprefix(head): count for k, count in found.counts.items() if k.startswith(head)}
         batch, steps = given.shape[:2]
         self.samples, self.steps = batch, found.counts["steps"]
-        graph, cut = self.learning.graph, {}
+        graph, seen = self.learning.graph, {}
         for name, rows in found.spikes.items():
             late = graph.latency.get(name, 0)
-            cut[name] = rows.reshape(batch, steps + self.pause, -1)[:, late : late + steps].astype(np.int8)
-        shaped = {name: rows.reshape(batch, steps, *graph.shapes[name]) for name, rows in cut.items()}
+            seen[name] = rows.reshape(batch, steps + self.pause, -1)[:, late : late + steps].astype(np.int8)
+        shaped = {name: rows.reshape(batch, steps, *graph.shapes[name]) for name, rows in seen.items()}
         return Trace("spinnaker", graph.target, shaped, {}, {**found.counts, "pause": self.pause})
 
     def sample(self, *_: Any, **__: Any) -> Trace:

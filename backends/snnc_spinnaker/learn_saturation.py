@@ -9,6 +9,9 @@ from snnc_spinnaker.learn import Learning, Plastic
 from snnc_spinnaker.learn_run import LearningCore, LearningRun
 from snnc_spinnaker.ring import LIMIT
 
+ENTRIES = f"ring entries (neuron and step) cut to {LIMIT}"
+ADDITIONS = f"ring additions cut to {LIMIT}"
+"""What the programs count: each row that comes after the entry is full, so that there are more of them."""
 RECEPTORS = ("excitatory", "inhibitory")
 
 
@@ -36,11 +39,22 @@ def rings(learning: Learning, run: LearningRun) -> Iterator[Saturation]:
     names = {one.number: one.name for one in learning.plastic}
     for number, projection in enumerate(learning.machine.projections):
         static = f"{projection.source} to {projection.target}, {RECEPTORS[projection.receptor]}"
-        yield Saturation(
-            names.get(number, static), f"ring additions cut to {LIMIT}", int(run.cut[number]), None,
-            f"neurons of {projection.target} receive less than the weights say",
-            "Compile with --data as busy as what the network learns from, or lower w_max",
-        )  # fmt: skip
+        yield cut(names.get(number, static), projection.target, ENTRIES, int(run.cut[number]))
+
+
+def cut(where: str, target: str, what: str, count: int) -> Saturation:
+    """Sums of rings that reached their end.
+
+    Args:
+        where: projection, or population.
+        target: population behind the ring.
+        what: was counted.
+        count: how often.
+    """
+    return Saturation(
+        where, what, count, None, f"neurons of {target} receive less than the weights say",
+        "Compile with --data as busy as what the network learns from, or lower w_max",
+    )  # fmt: skip
 
 
 def weights(learning: Learning, run: LearningRun) -> Iterator[Saturation]:

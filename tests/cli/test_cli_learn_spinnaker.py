@@ -116,8 +116,27 @@ def test_samples_are_one_run_of_the_chip(snnc: Snnc, place: Path) -> None:
     assert np.mean(words(weights) != stored(place / "out")) > 0.9
 
 
-def test_rings_that_are_cut_are_shown_with_what_to_do(snnc: Snnc, tmp_path: Path) -> None:
+def one_by_one(folder: Path, data: Path) -> int:
+    """Additions that a full ring entry cut, where rows come in the order of their sources."""
+    opened = open_folder(folder, discover())
+    parts = opened.float_graph(), opened.fixed_graph("spinnaker1"), opened.scales("spinnaker1")
+    made = bound(*parts, learning_of(opened.folder))
+    with np.load(data, allow_pickle=False) as given:
+        seen = emulate(made, given["spikes"], every_step=True)
+    found = 0
+    for words_now, sent in zip(seen.history["linear0"], seen.spikes[made.plastic[0].source], strict=True):
+        ring = np.zeros(words_now.shape[1], dtype=np.int64)
+        for row in words_now[sent != 0]:
+            found += int(np.sum(ring + row > 65535))
+            ring = np.minimum(ring + row, 65535)
+    return found
+
+
+def test_rings_that_are_cut_are_shown_with_what_to_do(
+    snnc: Snnc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """60 inputs in every step, where the network was compiled for a 50th of that."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     model = MODEL.replace("nn.Linear(12, 6", "nn.Linear(60, 6").replace("(4, 20, 12)) < 0.2", "(4, 20, 60)) < 0.02")
     (tmp_path / "model.py").write_text(model, encoding="utf-8")
     file = config(tmp_path / "snnc.toml", PAIR + "w_max = 0.5\n")
@@ -134,6 +153,11 @@ def test_rings_that_are_cut_are_shown_with_what_to_do(snnc: Snnc, tmp_path: Path
         (found[name],) = [one for one in counts if one["where"] == "linear0" and "ring" in one["what"]]
     assert (found["calm"]["count"], found["calm"]["warning"]) == (0, "")
     assert 0 < found["loud"]["count"] <= 20 * 6
+    ran = snnc(*base, tmp_path / "loud.npz", "--executor", "binary", "--json")
+    assert ran.code == 0, ran.err
+    counted = {one["where"]: one for one in json.loads(ran.out)["saturations"] if "ring" in one["what"]}
+    assert counted["lif1"]["count"] == one_by_one(tmp_path / "out", tmp_path / "loud.npz") > found["loud"]["count"]
+    assert counted["lif3"]["count"] == 0
     said = " ".join(snnc(*base, tmp_path / "loud.npz").out.split())
     assert f"warning: {found['loud']['warning']}" in said
     assert "receive less than the weights say. Compile with --data as busy as what the network learns from" in said

@@ -103,6 +103,14 @@ class Board:
             core.tick()  # the tick after the last one makes the program close its recordings
         return self._recordings()
 
+    def saturations(self) -> dict[str, int]:
+        """Population -> ring additions that its cores cut to 65535, as the programs count them."""
+        found: dict[str, int] = {}
+        for core in self.cores.values():
+            if core.spec.name:
+                found[core.spec.name] = found.get(core.spec.name, 0) + core.saturations()
+        return found
+
     def _deliver(self, place: Place, key: int) -> None:
         if place not in self.cores:
             raise SnncError(f"a packet with key {key:#010x} is routed to core {place}, which runs no program")

@@ -20,6 +20,8 @@ SPIKES = 3
 CHANNEL_SIZE = 12
 SIZE_BITS = 0x7FFFFFFF
 TABLE, MATRIX, NONE, ROW_HEADER = 5, 6, 0xFFFFFF, 3
+PROVENANCE, SATURATED = 10, (11, 12)
+"""Region of a program's counts at its end, and its words for ring additions that were cut: static, plastic rows."""
 NEW_RUNTIME, RUNTIME_PORT = 7, 3
 
 
@@ -90,6 +92,11 @@ class Core:
         words = self._rows(SPIKES, bits, every_step=False).view(np.uint8)
         found["spikes"] = np.unpackbits(words, axis=1, bitorder="little")[:, :size].astype(np.int64)
         return found
+
+    def saturations(self) -> int:
+        """Ring additions that the program cut to 65535 and counted; known after the run."""
+        start = self.regions[PROVENANCE]
+        return sum(self.memory.word(start + 4 * number) for number in SATURATED)
 
     def synapses(self, key: int) -> list[Row]:
         """Synaptic rows that a packet with this key has on this core, as they are now in its memory."""

@@ -15,6 +15,7 @@ from snnc_spinnaker.learn import Learning, Plastic
 from snnc_spinnaker.learn_run import Learned, train
 from snnc_spinnaker.network import Values
 
+CUT = "ring additions cut"
 STATES = ("v", "u_exc", "u_inh")
 
 
@@ -53,7 +54,8 @@ def execute(
 
     recorded = board.run(emitted, watch)
     found = {one.name: weights(board, learning, one) for one in learning.plastic}
-    counts = {"packets": board.packets, "cores": len(board.cores), "steps": len(given)}
+    cut = {f"{CUT}/{name}": count for name, count in board.saturations().items()}
+    counts = {"packets": board.packets, "cores": len(board.cores), "steps": len(given), **cut}
     return Learned(
         {**emitted, **{name: rows["spikes"] != 0 for name, rows in recorded.items()}},
         {(name, key): rows[key] for name, rows in recorded.items() for key in STATES},

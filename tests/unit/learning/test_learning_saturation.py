@@ -120,8 +120,8 @@ def test_rings_that_are_cut_are_counted_by_projection() -> None:
         x[1, :sources] = 1
         learner.sample(x)
         found = counts(learner.saturations)
-        assert found["w", "ring additions cut to 65535"] == learner.run.saturations["h"] == 8 * (sources - 1)
-    assert found["h to o, excitatory", "ring additions cut to 65535"] == 0
+        assert found["w", "ring entries"] == learner.run.saturations["h"] == 8 * (sources - 1)
+    assert found["h to o, excitatory", "ring entries"] == 0
     said = {one["where"]: one["warning"] for one in listed(learner) if "ring" in one["what"]}
     assert "neurons of h receive less than the weights say" in said["w"]
     assert "--data" in said["w"]
