@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from snnc.engine import library
 from snnc.engine.learn_core import RuleSynapses
+from snnc.engine.learn_tables import recipe
 from snnc.ir import PlasticityRule, RoundingSeeds, SynapticTrace
 from snnc.ir.products import WIDTHS, Factor, Product
 from snnc_reference.learning_chip import ChipLearning
@@ -83,11 +84,21 @@ def random_train(seed: int, steps: int = 70, rule: PlasticityRule | None = None)
     return Train(made, rng.integers(low, high + 1, (m, n)), rounding, pre, post, third)
 
 
-def difference(train: Train, *tested: RuleSynapses) -> str:
-    """The first step and quantity in which one of them is not the reference; empty if there is none."""
+def difference(train: Train, *tested: RuleSynapses, other: PlasticityRule | None = None) -> str:
+    """The first step and quantity in which one of them is not the reference; empty if there is none.
+
+    With another rule, the host exchanges the two every fifth step, in the middle of epochs too.
+    """
+    rules = [train.rule, other or train.rule]
+    recipes = [recipe(one) for one in rules]
     reference = ChipLearning(train.rule, train.start, train.rounding)
     for t, (pre, post, third) in enumerate(zip(train.pre, train.post, train.third, strict=True)):
-        given = third if train.rule.third_factors else None
+        now = t // 5 % 2
+        given = third if rules[now].third_factors else None
+        if other is not None:
+            reference.rule = rules[now]
+            for one in tested:
+                one.take(recipes[now])
         sent = reference.step(pre, post, given)
         homes = {key: getattr(reference, f"_{key}" if key.startswith("last") else key) for key in ONE_BY_ONE}
         last = t == len(train.pre) - 1 or t % 16 == 5

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnc.engine import learn_core, learn_numpy
+from snnc.engine import learn_check, learn_core, learn_native, learn_numpy
 from snnc.engine.learn_core import RuleSynapses
 from snnc.engine.learn_dice import Dice
 from snnc.engine.learn_tables import DICE_BITS, Recipe, recipe
@@ -20,7 +20,7 @@ from snnc.ir.products import Factor, Product
 from snnc_reference.learning import IntegerLearning
 from snnc_reference.learning_chip import ChipLearning
 from snnc_reference.learning_rounding import TraceDice, decayed, rounded
-from unit.engine.learn_nets import Train, difference, random_train, variants
+from unit.engine.learn_nets import Train, difference, random_rule, random_train, variants
 
 PAIR = PlasticityRule.parse(
     dw="2^-1*y0*x1 - 2^-2*x0*y1*y2", dt="2^-2*y0*x1 - 2^-3*x0*t", x1=SynapticTrace(40, 8),
@@ -38,6 +38,16 @@ def test_random_rules_agree_with_the_reference(decade: int) -> None:
         train = random_train(seed)
         tested = [made(train, variant) for variant in variants()]
         assert difference(train, *tested) == "", f"seed {seed}: {train.rule}"
+
+
+def test_rules_are_exchanged_between_phases() -> None:
+    """Any two rules of the same epoch and sign: one finds what the other left, in traces, tags and delays too."""
+    for seed in range(300, 360):
+        train = random_train(seed)
+        other = replace(random_rule(np.random.default_rng(seed + 1000)), t_epoch=train.rule.t_epoch)
+        other = replace(other, sign=train.rule.sign)
+        tested = [made(train, variant) for variant in variants()]
+        assert difference(train, *tested, other=other) == "", f"seed {seed}: {train.rule} and {other}"
 
 
 factors = st.builds(
@@ -204,6 +214,19 @@ def test_plausible_mistakes_are_caught(name: str, variant: str, monkeypatch: pyt
     assert "step" in difference(train, swapped_sides(train, variant))
     mutant(name, monkeypatch)
     assert "step" in difference(train, made(train, variant))
+
+
+def test_kernels_that_disagree_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = random_train(7, 20, PAIR)
+    for variant in variants()[1:]:
+        assert made(train, variant)._native is not None
+    changed = learn_native.FRACTION + 1
+    monkeypatch.setattr(learn_native, "FRACTION", changed)
+    learn_check.agrees.cache_clear()
+    tested = [made(train, variant) for variant in variants()]
+    learn_check.agrees.cache_clear()
+    assert all(one._native is None for one in tested)
+    assert difference(train, *tested) == ""
 
 
 @pytest.mark.parametrize("variant", variants())

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.engine import learn_numpy, library
+from snnc.engine.learn_check import agrees, blank
 from snnc.engine.learn_dice import Dice
 from snnc.engine.learn_native import Native
 from snnc.engine.learn_numpy import Memory, Now
@@ -36,7 +37,8 @@ class RuleSynapses:
         weights: [post, pre] integers; low bits that the width has not are cleared.
         weight_bits: width in the synaptic memory, 1 to 8, the sign of mixed weights included.
         rounding: of weights and tags; chips round stochastically.
-        variant: build of the kernels; None takes the best one, ``none`` NumPy, which also stands in for missing ones.
+        variant: build of the kernels; None takes the best one, ``none`` NumPy, which also stands in where
+            there are no kernels or they disagree with it.
 
     Attributes:
         steps: how many have run.
@@ -60,17 +62,7 @@ class RuleSynapses:
         self.shape: tuple[int, int] = start.shape
         self.dice = Dice(rule.seeds, rounding)
         self.recipe: Recipe = recipe(rule)
-        post, pre = start.shape
-        nothing = np.zeros((pre, post), dtype=np.int16)
-        self.memory = Memory(
-            w=np.ascontiguousarray(stored(start, rule.sign, weight_bits).T, dtype=np.int16),
-            t=nothing,
-            d=nothing.copy(),
-            x=np.zeros((2, pre), dtype=np.int16),
-            y=np.zeros((3, post), dtype=np.int16),
-            last_pre=np.zeros(pre, dtype=np.int16),
-            last_post=np.zeros(post, dtype=np.int16),
-        )
+        self.memory: Memory = blank(stored(start, rule.sign, weight_bits).T)
         self._native = _native(variant, self.memory, rule.t_epoch)
 
     @property
@@ -215,7 +207,10 @@ class RuleSynapses:
 
 def _native(variant: str | None, memory: Memory, epoch: int) -> Native | None:
     found = None if variant == "none" else library.kernels()
-    return None if found is None else Native(found, found.number(variant), memory, epoch)
+    if found is None:
+        return None
+    number = found.number(variant)
+    return Native(found, number, memory, epoch) if agrees(found, number) else None
 
 
 def _outside(key: str, home: Array) -> tuple[int, ...]:

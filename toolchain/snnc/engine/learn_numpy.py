@@ -81,7 +81,7 @@ def step(memory: Memory, recipe: Recipe, now: Now, pre: Array, post: Array) -> A
     again = fired & (memory.last_post > 0)
     if again.any() and not recipe.rule.third_factors:
         rise = recipe.whole[2:] + (now.early < recipe.part[2:])
-        memory.y[:, again] = np.minimum(memory.y[:, again] + rise[:, np.newaxis], TRACE_MAX)
+        memory.y[:, again] = np.clip(memory.y[:, again] + rise[:, np.newaxis], 0, TRACE_MAX)
     memory.last_post[fired] = now.place
     if now.ends:
         learn(memory, recipe, now)

@@ -91,9 +91,13 @@ class Recipe:
         found = self.whole + (self.part > 0)
         return int(found[0]), int(found[1]), 0, 0, 0
 
+    @cached_property
+    def _period(self) -> int | None:
+        return self.rule.period
+
     def counts(self, steps: int) -> bool:
         """Whether events uK count in the epoch that ends with this step."""
-        period = self.rule.period
+        period = self._period
         return period is not None and steps // self.rule.t_epoch % (1 << period) == 0
 
     def decays(self, faces: tuple[int, int]) -> Array:

@@ -323,7 +323,7 @@ static void heard(const Learning *c) {
     if (last[i] && !c->ports)
       for (int64_t k = 0; k < Y_TRACES; k++) {
         int32_t rise = (int32_t)(c->whole[X_TRACES + k] + (c->early < c->part[X_TRACES + k]));
-        y[k * c->post + i] = (int16_t)below(y[k * c->post + i] + rise, TRACE_TOP);
+        y[k * c->post + i] = (int16_t)within(y[k * c->post + i] + rise, 0, TRACE_TOP);
       }
     last[i] = (int16_t)c->place;
   }
