@@ -78,8 +78,9 @@ class Trace:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        fields = vars(self)  # a frozen class lets nobody else set them
         for key in ("spikes", "states", "meta"):
-            object.__setattr__(self, key, MappingProxyType(dict(getattr(self, key))))
+            fields[key] = MappingProxyType(dict(fields[key]))
         for array in (*self.spikes.values(), *self.states.values()):
             array.setflags(write=False)
 

@@ -22,7 +22,7 @@ COUNTS = (0, 1, 4, 5, 8, 9, 16, 17, 32, 33, 48, 49, 63, 64)
 def sums(n_in: int) -> Plan:
     """Three neurons by whose sums each list of events is told from any other with an event more, less or moved."""
     at = np.arange(n_in)
-    weight = np.stack([np.ones_like(at), at, at * at]).astype(np.int32)
+    weight: Any = np.stack([np.ones_like(at), at, at * at]).astype(np.int32)
     return plan(PLAIN, source(n_in), neurons(3, (Way(0, 0, 0, Dense(weight)),), [n_in], {"threshold": 60000}, shift=0))
 
 

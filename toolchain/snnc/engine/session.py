@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,16 +37,19 @@ class Room:
     """One result: the shape and type of what the kernels write, where its address goes, what a trace shows of it.
 
     ``key``: its name among the buffers that are used again; None for a small one, which lies ``offset`` bytes behind
-    the start of the memory that small ones share.
+    the start of the memory that small ones share. A trace sees ``seen`` numbers at ``strides``, from ``inner`` bytes
+    behind that on.
     """
 
     port: int
     shape: tuple[int, ...]
-    dtype: type[Any]
-    show: Callable[[Numbers], Numbers]
+    dtype: np.dtype[Any]
     population: str
     state: str
     key: tuple[int, str] | None
+    seen: tuple[int, ...]
+    strides: tuple[int, ...]
+    inner: int
     offset: int = 0
 
 
@@ -89,18 +91,23 @@ class Session:
         )  # fmt: skip
 
     def _rooms(self, steps: int) -> list[Room]:
-        rooms = []
-        for i, array in self.call.signals.items():
-            p = self.plan.populations[i]
-            port, view = i * len(PORT) + AT["out"], partial(native.viewer(p), steps)
-            rooms.append(Room(port, array.shape, np.int8, view, p.name, "", _key(i, "", array)))
+        signals, states = self.call.signals.items(), self.call.states.items()
+        rooms = [self._room(i, "", "out", array, steps) for i, array in signals]
         seen: dict[int, int] = {}
-        for (i, name), array in self.call.states.items():
-            p, number = self.plan.populations[i], seen.get(i, 0)
-            seen[i] = number + 1
-            port, view = i * len(PORT) + AT[f"state{number}"], partial(native.viewer(p), steps)
-            rooms.append(Room(port, array.shape, array.dtype.type, view, p.name, name, _key(i, name, array)))
+        for (i, name), array in states:
+            seen[i] = seen.get(i, -1) + 1
+            rooms.append(self._room(i, name, f"state{seen[i]}", array, steps))
         return rooms
+
+    def _room(self, i: int, state: str, port: str, array: Numbers, steps: int) -> Room:
+        p = self.plan.populations[i]
+        view = native.viewer(p)(steps, array)
+        if not np.may_share_memory(view, array):
+            raise UnsupportedError(f"{p.name}: its order is no view of what the kernels write")
+        return Room(
+            i * len(PORT) + AT[port], array.shape, array.dtype, p.name, state, _key(i, state, array),
+            view.shape, view.strides, _start(view) - _start(array),
+        )  # fmt: skip
 
     def run(self, given: Numbers) -> Trace:
         """Runs samples, [B, T, *shape] of the session's shape, int8 or, of numbers, int64.
@@ -111,22 +118,23 @@ class Session:
         """
         flat = np.ascontiguousarray(native.flat(self.source, given), dtype=self._dtype)
         ports, call = self.part.ports[:], self.part.call[:]
-        ports[self.given] = flat.__array_interface__["data"][0]
+        ports[self.given] = _start(flat)
         spikes: dict[str, Numbers] = {}
         states: dict[tuple[str, str], Numbers] = {}
         small = np.empty(self.small, np.uint8)
-        start, take = small.__array_interface__["data"][0], self.prepared.buffers.take
+        start, take = _start(small), self.prepared.buffers.take
         for room in self.rooms:
             if room.key is None:
-                array = np.ndarray(room.shape, room.dtype, small, room.offset)
+                array = np.ndarray(room.seen, room.dtype, small, room.offset + room.inner, room.strides)
                 ports[room.port] = start + room.offset
             else:
-                array = take(room.key, room.shape, room.dtype)
-                ports[room.port] = array.__array_interface__["data"][0]
+                whole = take(room.key, room.shape, room.dtype.type)
+                array = np.ndarray(room.seen, room.dtype, whole, room.inner, room.strides)
+                ports[room.port] = _start(whole)
             if room.state:
-                states[room.population, room.state] = room.show(array)
+                states[room.population, room.state] = array
             else:
-                spikes[room.population] = room.show(array)
+                spikes[room.population] = array
         call[PORTS] = ports.buffer_info()[0]
         if self.threads == 1:
             call[SCRATCH] = self.prepared.scratch(self.part.size)
@@ -146,13 +154,17 @@ class Session:
         return np.int64 if self.source.numbers else np.int8
 
 
+def _start(array: Numbers) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
 def _placed(rooms: list[Room]) -> tuple[int, tuple[Room, ...]]:
     """Bytes that small results share, and the rooms with their places in it, which vectors like."""
     used, placed = 0, []
     for room in rooms:
         placed.append(replace(room, offset=used))
         if room.key is None:
-            used += -(-math.prod(room.shape) * np.dtype(room.dtype).itemsize // 64) * 64
+            used += -(-math.prod(room.shape) * room.dtype.itemsize // 64) * 64
     return used, tuple(placed)
 
 
