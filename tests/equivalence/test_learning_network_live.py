@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snnc.engine.learner import Learner as Engine
 from snnc.errors import InputError, UnsupportedError
 from snnc.ir import IntArray
 from snnc.learning import configure
@@ -68,6 +69,22 @@ def test_weights_and_spikes_of_every_step(name: str, live: Any, monkeypatch: pyt
     assert len(np.unique(kept.reshape(len(kept), -1), axis=0)) > 15, "weights move"
     assert trace.spikes["out"].sum() > 15
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_engine_learns_what_lava_learns(name: str, live: Any) -> None:
+    """Spikes of all samples and the weights after each of them."""
+    lava, trace = live[name]
+    one, data = NETS[name]
+    engine = Engine(one.graph, one.plastic, scales=one.scales)
+    for n, sample in enumerate(data):
+        fired = engine.sample(sample).spikes["out"]
+        assert np.array_equal(fired[0], trace.spikes["out"][n])
+        assert np.array_equal(engine.raw["fc"], lava.history["fc"][17 * (n + 1) - 1])
+    other = Engine(one.graph, one.plastic, scales=one.scales, seed=12)
+    for sample in data:
+        other.sample(sample)
+    assert not np.array_equal(other.raw["fc"], engine.raw["fc"])
 
 
 @pytest.mark.parametrize("change", [{"swapped": True}, {"early": True}, {"seed": 12}])
