@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from snnc.errors import TraceError
+from snnc.errors import InputError, TraceError
 from snnc.ir import Affine, Edge, Fixed, FixedGraph, FloatArray, Graph, Input, Neuron
 from snnc.learning import LearningConfig, configure
 from snnc.learning.firsts import Firsts, firsts
@@ -254,3 +254,22 @@ def test_labels_that_the_layer_has_no_neurons_for_are_refused() -> None:
         learner.sample(spikes, CLASSES)
     with pytest.raises(TraceError, match="learns from labels"):
         learner.sample(spikes)
+
+
+def test_inhibition_that_a_rule_counts_on_is_demanded() -> None:
+    graph = network()
+    assert bind_float(graph, [config(inhibition=SUM)])
+    with pytest.raises(InputError, match=r"recurrent weights of -8 and below in groups of 3.*-9 and below"):
+        bind_float(graph, [config(inhibition=9.0)])
+    with pytest.raises(InputError, match="recurrent weights of 0 and below in groups of 9"):
+        bind_float(graph, [config(inhibition=SUM, group=9)])
+
+
+def test_without_inhibition_neurons_fire_again_and_the_loop_is_lost() -> None:
+    graph = network()
+    node = graph["loop"]
+    assert isinstance(node, Affine)
+    free = graph.replace_node(replace(node, weight=np.zeros((NEURONS, NEURONS))))
+    _, _, spikes = samples(20, 3)
+    assert execute(graph, spikes).spikes["out"].sum(axis=1).max() == 1
+    assert execute(free, spikes).spikes["out"].sum(axis=1).max() > 1

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from snnc.cli import app
-from snnc.learning import Rule, configure, lower_rule
+from snnc.learning import Rule, configure
 from snnc_spinnaker.ring import Layout, Ring
 from snnc_spinnaker.rows import Row
 from snnc_spinnaker.stdp import PlasticRow, Posts
@@ -39,7 +39,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-WTA, S2, SLEEP = load("digits_stdp"), load("digits_s2stdp"), load("digits_sleep")
+WTA, SLEEP = load("digits_stdp"), load("digits_sleep")
 LEARNING = sys.modules["_learning"]
 SMALL = WTA.Recipe(neurons=50, samples=700, epochs=1, homeostasis=1.6)
 
@@ -139,55 +139,7 @@ def test_all_rows_at_once_are_the_emulators_rows() -> None:
     assert not all(follow(seed, shorter) for seed in range(12))
 
 
-FAST = {"A_plus": 0.1, "A_minus": 0.1}
-S2_RULE = configure("linear0", **{**S2.configured(S2.CONFIG).as_dict(), **FAST})
-FIRST = S2.Part(*(array[:500] for array in (S2.digits(S2.SHAPE).train.levels, S2.digits(S2.SHAPE).train.labels)))
-HELD_OUT = S2.digits(S2.SHAPE).held_out
-
-
-def s2(arithmetic: str = "float", part: Any = FIRST, config: Any = S2_RULE, **recipe: Any) -> float:
-    return float(S2.train(arithmetic, S2.Recipe(**{"epochs": 2, "seed": 2, **recipe}), config, part).accuracy(HELD_OUT))
-
-
-def test_groups_that_compete_beat_one_neuron_for_each_class() -> None:
-    part = S2.digits(S2.SHAPE).train
-    groups, single = s2(part=part, epochs=3), s2(part=part, epochs=3, group=1)
-    assert groups >= 0.87
-    assert groups >= single + 0.02
-
-
-def test_s2_stdp_with_other_labels_stays_at_chance() -> None:
-    labels = np.random.default_rng(0).permutation(FIRST.labels)
-    assert s2(part=S2.Part(FIRST.levels, labels), epochs=1) <= CHANCE + 0.15
-
-
-def test_s2_stdp_with_pre_and_post_the_wrong_way_round_is_lost() -> None:
-    signs = tuple(replace(term, rate=-term.rate if term.change == "e" else term.rate) for term in S2_RULE.rule.terms)
-    wrong = replace(S2_RULE, rule=replace(S2_RULE.rule, terms=signs))
-    assert s2(epochs=1) >= 0.7
-    assert s2(epochs=1, config=wrong) <= CHANCE + 0.15
-
-
-def test_s2_stdp_in_eight_bits_needs_stochastic_rounding_and_the_host() -> None:
-    slow = configure("linear0", **{**S2_RULE.as_dict(), "A_plus": 0.05, "A_minus": 0.05})
-    good = s2("uint8 stochastic", config=slow, epochs=4)
-    assert good >= 0.83
-    assert s2("uint8 nearest", config=slow, epochs=4) <= good - 0.3
-    assert s2("uint8 stochastic", config=slow, epochs=4, normalise=False) <= good - 0.3
-
-
-def test_s2_stdp_on_loihis_engine_learns() -> None:
-    assert s2("loihi", epochs=1) >= 0.6
-
-
 def test_nearest_rounding_is_warned_about() -> None:
-    table = S2.configured(S2.CONFIG).as_dict()
-    found = {}
-    for rounding in ("nearest", "stochastic"):
-        s2_config = configure("linear0", **table, rounding=rounding)
-        found[rounding] = [line for line in lower_rule(s2_config.rule, s2_config.options).warnings if "nearest" in line]
-    assert any("error: with nearest rounding values of error below 0.101 change nothing" in x for x in found["nearest"])
-    assert found["stochastic"] == []
     config = SLEEP.configured(SLEEP.CONFIG)
     assert any("stall up to 32 steps" in line for line in SLEEP.warnings("nearest", config))
     assert any("stall up to 64 steps" in line for line in SLEEP.warnings("floor", config))
@@ -223,24 +175,18 @@ def test_nothing_decays_by_day(layer: Any) -> None:
     assert not config.rule.active("test")
 
 
-@pytest.mark.parametrize("name", ["digits_stdp", "digits_s2stdp", "digits_sleep"])
+@pytest.mark.parametrize("name", ["digits_stdp", "digits_sleep"])
 def test_explain_shows_the_equation_for_the_model(name: str) -> None:
     arguments = ["learn", "explain", str(MODELS / f"{name}.py"), "--config", str(MODELS / f"{name}.toml")]
     done = CliRunner().invoke(app, [*arguments, "-t", "loihi1"])
     assert done.exit_code == 0, done.output
     expected = {
         "digits_stdp": "w += 0.02 * x * (1 - w)",
-        "digits_s2stdp": "w += 1 * error * e",
         "digits_sleep": "w -= 0.015625 * (-0.2 + w)",
     }
     assert expected[name] in done.output
 
 
 def test_input_times_and_samples() -> None:
-    part = S2.Part(np.array([[0, 16, 5]], dtype=np.uint8), np.array([3]))
-    assert S2.encode(part).tolist() == [[16, 0, 11, 0, 16, 5]]
-    spikes = S2.spikes_of(S2.encode(part))
-    assert spikes.sum(axis=1).tolist() == [[0, 1, 1, 1, 0, 1]]
-    assert S2.held_out()["spikes"].shape == (360, 16, 128)
     assert WTA.held_out()["spikes"].shape == (360, 16, 64)
-    assert S2.example()["labels"].shape == WTA.example()["labels"].shape == (256,)
+    assert WTA.example()["labels"].shape == (256,)

@@ -139,7 +139,8 @@ class S2Stdp(Spec):
         gap: distance in time that the host asks for between the neuron of the label and the others.
         t_max: steps of a sample.
         group: neurons of each class that compete; 1 for no competition.
-        inhibition: what one spike takes from the other neurons of its group.
+        inhibition: what one spike takes from each neuron of its group, itself included, one step later. It is part of
+            the network (recurrent weights), which is refused without it; 0 demands nothing.
         threshold_rate: how fast the training thresholds of a group move apart (see ``competition``).
         anneal: factor of all rates after each epoch.
         sum_weights: the host scales the absolute weights into each neuron to this sum; 0 for not.

@@ -12,6 +12,7 @@ from snnc.ir import Affine, Fixed, FixedGraph, FloatArray, Graph, IntArray, Neur
 from snnc.ir.graph import Network
 from snnc.ir.nodes import Add, Identity
 from snnc.learning.account import LearningAccount, LearningOptions
+from snnc.learning.inhibition import demand_inhibition
 from snnc.learning.rule import Rule
 from snnc.learning.settings import LearningConfig, check_projections
 
@@ -68,7 +69,8 @@ def bind_float(graph: Graph, learning: Iterable[LearningConfig]) -> tuple[Plasti
     """Rules on a float network.
 
     Raises:
-        InputError: no such projection, or a signed weight under a rule of unsigned ones.
+        InputError: no such projection, a signed weight under a rule of unsigned ones, or a rule that counts on
+            inhibition that the network does not have.
         UnsupportedError: the projection does not lie between two populations.
     """
     chosen = tuple(learning)
@@ -79,6 +81,7 @@ def bind_float(graph: Graph, learning: Iterable[LearningConfig]) -> tuple[Plasti
         _check_range(one, weights, "float")
         step = reach(one, weights) / STEPS
         population = population_of(graph, one.projection)
+        demand_inhibition(graph, one.rule, one.projection, population)
         found.append(Plastic(one.projection, population, one.rule, one.options, None, step))
     return tuple(found)
 
