@@ -1,8 +1,11 @@
-"""Digits learned without labels, 64-100, T = 16: soft-bound STDP, the winner takes all, thresholds keep rates alike.
+"""Digits learned without labels by STDP, 128-100, T = 44: the winner takes all, and at night weights decay.
 
-In each step at most one neuron spikes: the one that is furthest over its threshold. It takes all potentials back to 0.
-After a sample the host scales the weights into each neuron that spiked to one sum, and moves thresholds towards equal
-rates. Labels come in only at the end: each neuron gets the class that made it spike most.
+A pixel is two inputs, one for ink and one for paper: the stronger, the earlier its only spike. The first of the 100
+neurons to spike wakes a watchman, who two steps later silences all of them for the rest of the sample. STDP then does
+two things: inputs before the winner's spike gain, those after it lose. Weights start high, so that a neuron that has
+learned nothing answers whatever no other has claimed: no host equalises rates or sums of weights. Labels come in only
+at the end, when each neuron gets the class that makes it spike most. Everything here runs as ``snnc compile`` and
+``snnc learn run`` run it.
 """
 
 from __future__ import annotations
@@ -10,91 +13,120 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from _data import CALIBRATION, Samples, digits
-from _learning import ARITHMETICS, Arithmetic, configured, synapses
-from snnc.ir import FloatArray, IntArray
+from _data import CALIBRATION, Part, Samples, digits
+from snnc import trace
+from snnc.backend import discover, make_learner
+from snnc.capture import capture
+from snnc.commands.learn_report import answers, assigned
+from snnc.commands.learn_run import LearnChoices, taught
+from snnc.config import CompileConfig, Config, load_config
+from snnc.engine.learner import Learner as EngineLearner
+from snnc.ir import FloatArray
 from snnc.learning import LearningConfig
-from snnc.learning.host import labelled, normalised
-from snnc.nn import LIF, Sequence
+from snnc.learning.plastic import population_of
+from snnc.learning.session import Learner
+from snnc.nn import LIF, CubaLIF, Sequence, SpikingModule
+from snnc.pipeline import compile_source
+from snnc.sources import Source
 
 CONFIG = Path(__file__).resolve().with_suffix(".toml")
 SHAPE = (64,)
-CLASSES = 10
-SILENT = -1
-LEAK = 0.9999
-"""SpiNNaker's neurons leak; over 16 steps this is as good as none."""
-Array = npt.NDArray[Any]
+INPUTS = 128
+STEPS = 44
+LEVELS = 16
+NEURONS = 100
+THRESHOLD = 295.0
+STRONG, WEAK, SHARE = 1.0, 0.56, 0.4
+"""Weights at the start, and how many of them are strong."""
+INHIBITION = 60.0
+"""One spike of the watchman outweighs all that comes after it."""
+Arithmetic = Literal["float", "loihi1", "spinnaker1"]
+ARITHMETICS: tuple[Arithmetic, ...] = ("float", "loihi1", "spinnaker1")
+
+
+class Competition(SpikingModule):
+    """Neurons of which the first to spike silences all, through one neuron that hears and inhibits every one of them.
+
+    Args:
+        size: number of neurons.
+    """
+
+    STATES = ("heard", "sent")
+    heard: torch.Tensor | None
+    sent: torch.Tensor | None
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.neurons = CubaLIF(size, decay_u=0.9, decay_v=0.98, threshold=THRESHOLD)
+        self.hear = torch.nn.Linear(size, 1, bias=False)
+        self.watchman = LIF(1, decay=0.9, threshold=0.5)
+        self.silence = torch.nn.Linear(1, size, bias=False)
+        with torch.no_grad():
+            self.hear.weight.fill_(1.0)
+            self.silence.weight.fill_(-INHIBITION)
+
+    def reset(self) -> None:
+        """Forgets what is on its way, and the states of all neurons."""
+        super().reset()
+        for part in self.children() if "_modules" in self.__dict__ else ():
+            if isinstance(part, SpikingModule):
+                part.reset()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """One step, [B, size] -> [B, size]; the watchman's spike takes two steps, one for each way on a chip."""
+        if self.heard is None or self.sent is None:
+            self.reset()
+            self.heard = self.sent = x.new_zeros(len(x), 1)
+        spikes = self.neurons(x + self.silence(self.sent))
+        assert isinstance(spikes, torch.Tensor)
+        self.sent, self.heard = self.heard, self.watchman(self.hear(spikes))
+        return spikes
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Lesson:
     """How the layer learns.
 
     Attributes:
-        neurons: that compete.
-        threshold: of all of them at the start.
-        total: sum of the weights into each neuron; 0: the host does not normalise.
-        homeostasis: what a spike more than the mean of a sample adds to a threshold; falls to 0 along a line.
-        epochs: passes over the training part.
-        samples: of the training part; 0 for all.
+        arithmetic: the float network, or the integers of a target.
+        epochs: passes over the samples.
         seed: of weights, order and stochastic rounding.
+        neurons: that compete.
     """
 
-    neurons: int = 100
-    threshold: float = 30.0
-    total: float = 12.8
-    homeostasis: float = 0.8
+    arithmetic: Arithmetic = "float"
     epochs: int = 2
-    samples: int = 0
     seed: int = 0
+    neurons: int = NEURONS
 
 
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """A layer after learning: weights [neurons, 64] and thresholds [neurons] in steps of ``unit``."""
+def spikes_of(part: Part) -> Samples:
+    """``spikes`` [B, 44, 128] and ``labels`` [B]: ink of level 16 at once, of level 0 last; paper the other way round.
 
-    weights: Array
-    thresholds: Array
-    unit: float
-
-    def counts(self, spikes: npt.NDArray[np.int8]) -> IntArray:
-        """Spikes [B, T, 64] -> number of spikes [B, neurons]; nothing learns."""
-        v: Array = np.zeros((len(spikes), len(self.weights)), dtype=self.weights.dtype)
-        found = np.zeros(v.shape, dtype=np.int64)
-        for now in np.moveaxis(spikes.astype(self.weights.dtype), 1, 0):
-            v = v + now @ self.weights.T
-            first, over = furthest(v, self.thresholds)
-            rows = np.flatnonzero(over)
-            found[rows, first[rows]] += 1
-            v[rows] = 0
-        return found
+    Every second pixel comes a step later: fewer spikes meet in one step, and fewer neurons win together.
+    """
+    levels = np.concatenate([LEVELS - part.levels.astype(np.int64), part.levels.astype(np.int64)], axis=1)
+    times = np.rint(levels * (STEPS - 2) / LEVELS).astype(np.int64) + np.arange(INPUTS) % 2
+    spikes = (times[:, np.newaxis] == np.arange(STEPS)[:, np.newaxis]).astype(np.int8)
+    return {"spikes": spikes, "labels": part.labels.copy()}
 
 
-def furthest(v: Array, thresholds: Array) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """The neuron that is furthest over its threshold, and whether it is: v [..., neurons]."""
-    height = v - thresholds
-    first = np.argmax(height, axis=-1)
-    return first, np.take_along_axis(height, first[..., np.newaxis], axis=-1)[..., 0] >= 0
+def start(neurons: int = NEURONS, seed: int = 0) -> FloatArray:
+    """Weights before learning [neurons, 128]: 1 or 0.56, at random."""
+    return np.where(np.random.default_rng(seed).random((neurons, INPUTS)) < SHARE, STRONG, WEAK)
 
 
-def start(recipe: Recipe) -> FloatArray:
-    """Random weights [neurons, 64] with the sum that the host keeps."""
-    weights = np.random.default_rng(recipe.seed).random((recipe.neurons, *SHAPE))
-    return np.clip(normalised(weights, recipe.total or 12.8), 0.0, 1.0)
-
-
-def network(recipe: Recipe = Recipe()) -> Sequence:
-    """The layer before learning, spikes [B, 16, 64] -> spikes [B, 16, neurons]; competition is the host's."""
-    layer = torch.nn.Linear(*SHAPE, recipe.neurons, bias=False)
+def network(neurons: int = NEURONS, seed: int = 0) -> Sequence:
+    """The layer before learning, spikes [B, 44, 128] -> spikes [B, 44, neurons]."""
+    forward = torch.nn.Linear(INPUTS, neurons, bias=False)
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(start(recipe)))
-    return Sequence(torch.nn.Sequential(layer, LIF(recipe.neurons, decay=LEAK, threshold=recipe.threshold)))
+        forward.weight.copy_(torch.from_numpy(start(neurons, seed)))
+    return Sequence(torch.nn.Sequential(forward, Competition(neurons)))
 
 
 def build() -> Sequence:
@@ -103,86 +135,96 @@ def build() -> Sequence:
 
 
 def example() -> Samples:
-    """256 training samples: ``spikes`` [256, 16, 64], ``labels`` [256]."""
-    return digits(SHAPE).train.samples(CALIBRATION)
+    """256 training samples: ``spikes`` [256, 44, 128], ``labels`` [256]."""
+    return {key: values[:CALIBRATION] for key, values in training().items()}
+
+
+def training() -> Samples:
+    """The 1,437 samples to learn from."""
+    return spikes_of(digits(SHAPE).train)
 
 
 def held_out() -> Samples:
     """The 360 samples that training never sees."""
-    return digits(SHAPE).held_out.samples()
+    return spikes_of(digits(SHAPE).held_out)
 
 
-def train(arithmetic: Arithmetic = "float", recipe: Recipe = Recipe(), config: LearningConfig | None = None) -> Learned:
-    """Learns from the training part; labels are not looked at.
+def silence(steps: int = 128) -> Samples:
+    """What sleep is learned from: one sample [1, steps, 128] without a spike."""
+    return {"spikes": np.zeros((1, steps, INPUTS), dtype=np.int8)}
+
+
+def learner(lesson: Lesson, config: LearningConfig | None = None) -> tuple[Learner, str]:
+    """The layer before its first sample, compiled as ``snnc compile`` does it, and the population that answers.
 
     Args:
-        arithmetic: of weights and traces. Potentials are sums of weights, exact in all three.
-        recipe: how.
+        lesson: in which arithmetic.
         config: the rule; None takes ``digits_stdp.toml``.
     """
-    spikes = digits(SHAPE).train.samples(recipe.samples or None)["spikes"].astype(np.bool_)
-    projection = synapses(arithmetic, config or configured(CONFIG), start(recipe), recipe.seed)
-    unit, order = projection.unit, np.random.default_rng(recipe.seed + 1)
-    whole = arithmetic != "float"
-    level = np.full(recipe.neurons, recipe.threshold)
-    last = recipe.epochs * len(spikes)
-    for done in range(last):
-        if done % len(spikes) == 0:
-            shuffled = order.permutation(len(spikes))
-        thresholds = np.rint(level / unit) if whole else level
-        v: Array = np.zeros(recipe.neurons)
-        counts = np.zeros(recipe.neurons)
-        for pre in spikes[shuffled[done % len(spikes)]]:
-            v = v + projection.arrive(pre)
-            first, over = furthest(v, thresholds)
-            post = np.zeros(recipe.neurons, dtype=np.int8)
-            if over:
-                post[first] = 1
-                counts += post
-                v[:] = 0
-            projection.learn(post)
-        projection.rest()
-        fired = np.flatnonzero(counts)
-        if recipe.total:
-            projection.write(fired, normalised(projection.weights[fired] * unit, recipe.total))
-        level += recipe.homeostasis * (1 - done / last) * (counts - counts.mean())
-    return Learned(projection.weights.copy(), np.rint(level / unit).astype(np.int64) if whole else level, unit)
+    learning = load_config(CONFIG).learning if config is None else (config,)
+    calibration = trace.Samples(example()["spikes"])
+    graph = capture(network(lesson.neurons, lesson.seed).double(), calibration.spikes[:1]).graph
+    registry, answer = discover(), population_of(graph, learning[0].projection)
+    if lesson.arithmetic == "float":
+        return make_learner(registry.backend("reference"))(graph, None, {}, learning), answer
+    settings = Config(compile=CompileConfig((lesson.arithmetic,)), learning=learning)
+    made = compile_source(Source("digits_stdp", "", graph, calibration), settings, registry)
+    integers, plastic = made.builds[-1].quantized, made.builds[-1].taught.plastic
+    if lesson.arithmetic == "loihi1":
+        return EngineLearner(integers.graph, plastic, scales=integers.scales, seed=lesson.seed + 1), answer
+    return make_learner(registry.backend("spinnaker"))(made.graph, integers.graph, integers.scales, learning), answer
 
 
-def untrained(recipe: Recipe = Recipe()) -> Learned:
-    """The layer that it starts from."""
-    return Learned(start(recipe), np.full(recipe.neurons, recipe.threshold), 1.0)
+def accuracy(lesson: Lesson, learn: Samples, judge: Samples, config: LearningConfig | None = None) -> float:
+    """Learns from some samples, labels neurons by them, and is judged by others."""
+    found, answer = learner(lesson, config)
+    samples = trace.Samples(learn["spikes"], learn["labels"])
+    taught(found, samples, LearnChoices(Path(), Path(), epochs=lesson.epochs, shuffle=lesson.seed), {}, lambda *_: None)
+    sent, judged = (answers(found, one["spikes"], answer) for one in (learn, judge))
+    return assigned(sent, learn["labels"], judged, judge["labels"])[0]
 
 
-def accuracy(learned: Learned, labels: Array | None = None) -> float:
-    """Share of held-out samples whose class wins the vote of the neurons.
-
-    Args:
-        learned: a layer.
-        labels: of the training part, by which neurons get their classes; None takes the true ones.
-    """
-    split = digits(SHAPE)
-    known = split.train.samples()
-    counts = learned.counts(known["spikes"])
-    classes = labelled(counts, known["labels"] if labels is None else labels, CLASSES)
-    classes[counts.sum(axis=0) == 0] = SILENT
-    samples = split.held_out.samples()
-    spikes = learned.counts(samples["spikes"])
-    votes = np.stack([spikes[:, classes == c].sum(axis=1) for c in range(CLASSES)], axis=1)
-    sizes = np.array([max(1, np.count_nonzero(classes == c)) for c in range(CLASSES)])
-    return float(np.mean(np.argmax(votes / sizes, axis=1) == samples["labels"]))
+def untrained(seed: int, learn: Samples, judge: Samples) -> float:
+    """The same without learning."""
+    found, answer = learner(Lesson(seed=seed))
+    sent, judged = (answers(found, one["spikes"], answer) for one in (learn, judge))
+    return assigned(sent, learn["labels"], judged, judge["labels"])[0]
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Learns digits without labels, in three arithmetics.")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--epochs", type=int, default=Lesson.epochs)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--only", choices=ARITHMETICS, help="one arithmetic (default: all)")
+    parser.add_argument(
+        "--validate", type=int, default=0, help="judge by so many of the samples to learn from, instead"
+    )
+    parser.add_argument("--export", type=Path, help="folder for training, held_out and silence (.npz); learns nothing")
     given = parser.parse_args()
-    recipe = Recipe(epochs=given.epochs, seed=given.seed)
-    print(f"digits_stdp: before learning, held-out accuracy {accuracy(untrained(recipe)):.4f}")
-    for arithmetic in ARITHMETICS:
-        print(f"digits_stdp: {arithmetic}, held-out accuracy {accuracy(train(arithmetic, recipe)):.4f}", flush=True)
+    learn, judge = training(), held_out()
+    if given.export:
+        given.export.mkdir(parents=True, exist_ok=True)
+        for name, samples in {"training": learn, "held_out": judge, "silence": silence()}.items():
+            np.savez(given.export / f"{name}.npz", **samples)
+        return
+    if given.validate:
+        learn, judge = ({key: values[part] for key, values in learn.items()} for part in _parts(given.validate))
+    part = "validation" if given.validate else "held-out"
+    before = [untrained(seed, learn, judge) for seed in range(given.seeds)]
+    print(f"digits_stdp: before learning, {part} accuracy {_listed(before)}", flush=True)
+    for arithmetic in (given.only,) if given.only else ARITHMETICS:
+        lessons = (Lesson(arithmetic, given.epochs, seed) for seed in range(given.seeds))
+        found = [accuracy(lesson, learn, judge) for lesson in lessons]
+        print(f"digits_stdp: {arithmetic}, {part} accuracy {_listed(found)}", flush=True)
+
+
+def _parts(count: int) -> tuple[slice, slice]:
+    return slice(None, -count), slice(-count, None)
+
+
+def _listed(found: list[float]) -> str:
+    return f"{np.mean(found):.4f} ({', '.join(f'{one:.4f}' for one in found)})"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from snnc.backend import EMULATOR
 from snnc.commands.screen import Screen
 from snnc.engine.choice import ENGINES
 from snnc.ir import FloatArray, IntArray
+from snnc.learning.contraction import contraction, decays
 from snnc.learning.firsts import firsts
 from snnc.learning.host import labelled
 from snnc.learning.session import Learner
@@ -51,21 +53,37 @@ def summary(
     output = opened.output
     if output is None:
         return {"projections": projections, "accuracy": None, "assignment": None, "rate": None}
-    sent = _sent(learner, samples.spikes, output)
+    sent = answers(learner, samples.spikes, output)
     counts, rate = _counts(sent), float(sent.mean())
     found: dict[str, Any] = {"projections": projections, "accuracy": None, "assignment": None, "rate": rate}
     if group and test.labels is not None:
         found["accuracy"] = first_accuracy(learner, test, output, group)
         found["again"] = float(np.mean((counts > 1).any(axis=1)))
     elif samples.labels is not None and test.labels is not None:
-        classes = int(max(samples.labels.max(), test.labels.max())) + 1
-        owners = labelled(counts, samples.labels, classes)
-        silent = counts.sum(axis=0) == 0
-        judged = sent if test is samples else _sent(learner, test.spikes, output)
-        voted = _voted(_counts(judged)[:, ~silent], owners[~silent], classes)
-        found["accuracy"] = float(np.mean(voted == test.labels))
-        found["assignment"] = [None if s else int(o) for o, s in zip(owners, silent, strict=True)]
+        judged = sent if test is samples else answers(learner, test.spikes, output)
+        found["accuracy"], found["assignment"] = assigned(sent, samples.labels, judged, test.labels)
     return found
+
+
+def assigned(
+    sent: npt.NDArray[np.int8], labels: npt.NDArray[Any], judged: npt.NDArray[np.int8], truth: npt.NDArray[Any]
+) -> tuple[float, list[int | None]]:
+    """Accuracy after label assignment: each neuron votes for the class that made it fire most.
+
+    Args:
+        sent: [B, T, neurons] spikes on the samples that label the neurons.
+        labels: [B] of these.
+        judged: [N, T, neurons] spikes on the samples that the accuracy is measured on.
+        truth: [N] of those.
+
+    Returns:
+        Share of samples whose class has the highest mean vote, and the class of each neuron, None for silent ones.
+    """
+    classes = int(max(labels.max(), truth.max())) + 1
+    counts = _counts(sent)
+    owners, silent = labelled(counts, labels, classes), counts.sum(axis=0) == 0
+    voted = _voted(_counts(judged)[:, ~silent], owners[~silent], classes)
+    return float(np.mean(voted == truth)), [None if s else int(o) for o, s in zip(owners, silent, strict=True)]
 
 
 def first_accuracy(learner: Learner, test: Samples, output: str, group: int) -> float:
@@ -84,8 +102,14 @@ def first_accuracy(learner: Learner, test: Samples, output: str, group: int) -> 
     return float(np.mean(np.concatenate(parts) == test.labels))
 
 
-def _sent(learner: Learner, spikes: npt.NDArray[Any], output: str) -> npt.NDArray[np.int8]:
-    """[B, T, neurons] spikes with the weights of now."""
+def answers(learner: Learner, spikes: npt.NDArray[Any], output: str) -> npt.NDArray[np.int8]:
+    """Spikes [B, T, neurons] of a population with the weights of now; nothing learns.
+
+    Args:
+        learner: with the weights to judge.
+        spikes: samples [B, T, *shape].
+        output: population that answers.
+    """
     parts = [trace.spikes[output] for trace in _traces(learner, spikes, output)]
     return np.asarray(np.concatenate(parts).reshape(*spikes.shape[:2], -1), dtype=np.int8)
 
@@ -127,6 +151,24 @@ def _changes(before: FloatArray, after: FloatArray) -> dict[str, Any]:
     }
 
 
+def contractions(learner: Learner, before: Mapping[str, FloatArray], phase: str | None) -> dict[str, Any]:
+    """Projection -> how far its weights decayed, against the closed form; only where a phase is decay and no more.
+
+    Args:
+        learner: after the last sample; it says for how many steps it learned.
+        before: weights of the start.
+        phase: of the rules; None takes their first.
+    """
+    plastic: Mapping[str, Any] = getattr(learner, "plastic", None) or {}
+    terms = {name: decays(one, phase) for name, one in plastic.items()}
+    state = learner.state() if any(terms.values()) else {}
+    return {
+        name: asdict(contraction(plastic[name], term, int(steps), before[name], learner.weights[name]))
+        for name, term in terms.items()
+        if term is not None and (steps := state.get(f"synapses/{name}/steps")) is not None
+    }
+
+
 def show(screen: Screen, result: Mapping[str, Any]) -> None:
     """The result for people."""
     rows = [
@@ -157,6 +199,10 @@ def report_lines(result: Mapping[str, Any]) -> Iterator[str]:
     if result["accuracy"] is not None:
         how = "by the first spike" if result["assignment"] is None else "after label assignment"
         yield f"accuracy {how}: {percent(result['accuracy'])}"
+    for name, one in result.get("contraction", {}).items():
+        far = f"distances to the baseline {one['baseline']:.4g} are times {one['factor']:.4g}"
+        off = f"weights are {one['off']:.3g} steps of {one['unit']:.3g} off on average"
+        yield f"{name}: after {one['steps']} steps of decay {far} (closed form {one['expected']:.4g}), {off}"
     if result.get("again"):
         share = f"in {percent(result['again'])} of the samples a neuron fires again"
         yield f"{share}: a rule of first spikes takes one; let its spike inhibit it (recurrent weights below 0)"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from snnc.artifacts import Opened, open_folder
 from snnc.backend import EMULATOR, Backend, Drifting, Registry, Teacher, discover, make_learner
 from snnc.commands.learn_engine import learner_of
-from snnc.commands.learn_report import show, summary
+from snnc.commands.learn_report import contractions, show, summary
 from snnc.commands.learn_state import Position, read_checkpoint, write_checkpoint, write_weights
 from snnc.commands.screen import Screen, check_outputs
 from snnc.engine.choice import REFERENCE, check_choice
@@ -115,14 +115,15 @@ def teach(screen: Screen, folder: Path, what: LearnChoices, as_json: bool) -> in
         facts = {**identity, "epochs": what.epochs, "samples": int(learner.samples)}
         write_weights(what.output, learner, facts)
         progress("judge", 0, 1)
+        contracted = contractions(learner, before, what.phase)
         found = summary(opened, learner, before, samples, test, grouped(learning))
         head = [(one, label) for one, label in _labelled(samples.head(DRIFT))]
         chosen = opened.registry.reference if target == FLOAT else opened.registry.backend(what.backend)
         drift = {} if not isinstance(chosen, Drifting) else chosen.learning_drift(fresh(), head, what.phase)
         progress("judge", 1, 1)
     result = {
-        **facts, "engine": engine, **found, "drift": dict(drift), "saturations": listed(learner),
-        "weights": str(what.output),
+        **facts, "engine": engine, **found, "contraction": contracted, "drift": dict(drift),
+        "saturations": listed(learner), "weights": str(what.output),
     }  # fmt: skip
     if as_json:
         screen.json(result)
