@@ -113,7 +113,7 @@ def test_configuration_and_model(snnc: Snnc, tmp_path: Path) -> None:
     assert snnc("learn", "explain", MODEL, "--config", config, "-t", "loihi1").code == 0
 
 
-@pytest.mark.parametrize("name", ["digits_stdp", "digits_s2stdp", "digits_sleep"])
+@pytest.mark.parametrize("name", ["digits_stdp", "digits_s2stdp"])
 def test_the_models_rules_are_explained_for_both_chips(snnc: Snnc, name: str) -> None:
     """Rates as quantised, hidden factors, where traces end, what the host does: all there, on each chip or refused."""
     command = ("learn", "explain", "--config", ROOT / "models" / f"{name}.toml", "-t", "spinnaker1", "-t", "loihi1")
