@@ -17,6 +17,8 @@ from snnc.engine.plan import Population
 from snnc.errors import FormatError, TraceError
 
 Array = npt.NDArray[Any]
+STREAMED = 1 << 20
+"""States of at least so many bytes are written past the caches, which they would fill."""
 SCRATCH_LIMIT = 1 << 28
 """Scratch memory of one thread is kept below this by smaller chunks."""
 NO_SPIKE = "a spike is none of -1, 0 and 1"
@@ -206,6 +208,7 @@ class Call:
             self.states[k, name] = room
             self._put(k, f"state{number}", _address(room))
         self._put(k, "state_bits", 32 if narrow else 64)
+        self._put(k, "stream", int(room.nbytes >= STREAMED))
 
     def part(self, found: library.Kernels, number: int) -> Part:
         """Arguments of one thread: all samples, in chunks whose scratch memory is bounded."""

@@ -19,7 +19,7 @@ WAY: Final = (
 )  # fmt: skip
 PORT: Final = (
     "run", "given", "given_sample", "given_step", "forced", "forced_sample", "forced_step", "out", "state0", "state1",
-    "state2", "state_bits", "extra_x", "extra_drive", "range", "consumed", "binary",
+    "state2", "state_bits", "extra_x", "extra_drive", "range", "consumed", "binary", "stream",
 )  # fmt: skip
 CALL: Final = (
     "populations", "ways", "pops_at", "ways_at", "groups", "members", "ports", "group", "group_end", "begin", "end",

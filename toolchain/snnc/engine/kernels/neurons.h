@@ -23,12 +23,34 @@ static void start(const Population *p, const State *s, int fused, int64_t from, 
     for (int64_t i = from; i < from + n; i++) w->inhibitory[i] = w->used_exc[i] = w->used_inh[i] = 0;
 }
 
+/* Copies around the caches if asked to: what fills them up only drives out what the next step reads. */
+INLINE void put(void *to, const void *from, int64_t bytes, int64_t stream) {
+  int64_t done = 0;
+#if defined(__SSE2__)
+  if (stream && !((uintptr_t)to % 16))
+    for (; done + 16 <= bytes; done += 16)
+      _mm_stream_si128((__m128i *)((int8_t *)to + done), _mm_loadu_si128((const __m128i *)((const int8_t *)from + done)));
+#endif
+  memcpy((int8_t *)to + done, (const int8_t *)from + done, (size_t)(bytes - done));
+}
+
+/* What was written past the caches is seen by everybody. */
+INLINE void settle(void) {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 static void record(const Port *port, int64_t at, const void *state, int k, int fused, int64_t n) {
   if (!port->state[k]) return;
-  if (fused) {
-    memcpy(AT(int32_t, port->state[k]) + at, state, sizeof(int32_t) * (size_t)n);
+  if (fused && port->state_bits == 64) { /* states that may be wide, neurons that provably are not */
+    int64_t *to = AT(int64_t, port->state[k]) + at;
+    const int32_t *x = state;
+    for (int64_t i = 0; i < n; i++) to[i] = x[i];
+  } else if (fused) {
+    put(AT(int32_t, port->state[k]) + at, state, (int64_t)sizeof(int32_t) * n, port->stream);
   } else if (port->state_bits == 64) {
-    memcpy(AT(int64_t, port->state[k]) + at, state, sizeof(int64_t) * (size_t)n);
+    put(AT(int64_t, port->state[k]) + at, state, (int64_t)sizeof(int64_t) * n, port->stream);
   } else {
     int32_t *to = AT(int32_t, port->state[k]) + at;
     const int64_t *x = state;

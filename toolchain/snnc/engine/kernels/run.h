@@ -209,6 +209,7 @@ static int run_call(const Call *c) {
     if (c->counts && !bad) count(&r);
     ends |= bad;
   }
+  settle(); /* before another thread reads */
   return ends;
 }
 

@@ -57,6 +57,7 @@ typedef struct {
   int64_t range;                            /* int64 [receptors][2]: smallest and largest sum, or 0 */
   int64_t consumed;                         /* somebody needs its events */
   int64_t binary;                           /* what is given has to be 0 or 1 */
+  int64_t stream;                           /* states are many: they are written past the caches */
 } Port;
 
 typedef struct {
