@@ -54,12 +54,6 @@ def cut(graph: FixedGraph, target: str, edges: Sequence[Edge], *, drive: bool) -
     return Chain(nodes, (*inner, *closing), drive, 2 if split and not drive else 1)
 
 
-def sources(chain: Chain) -> tuple[str, ...]:
-    """Names of the populations that a chain reads."""
-    inside = {node.name for node in chain.nodes}
-    return tuple(dict.fromkeys(source for source, _, _ in chain.edges if source not in inside))
-
-
 def circular(chain: Chain) -> bool:
     """True if a node of the chain waits for itself through a delay."""
     place = {node.name: i for i, node in enumerate(chain.nodes)}
@@ -220,7 +214,7 @@ def _weighted(node: Node) -> bool:
 
 def _shapes(chain: Chain, populations: Sequence[Population]) -> dict[str, tuple[int, ...]]:
     """Shapes of all signals of a chain."""
-    shapes = {p.name: p.shape for p in populations if p.name in sources(chain)}
+    shapes = {p.name: p.shape for p in populations if p.name in chain.sources}
     while waiting := [node for node in chain.nodes if node.name not in shapes]:
         for node in waiting:
             known = [shapes[s] for s, to, _ in chain.edges if to == node.name and s in shapes]

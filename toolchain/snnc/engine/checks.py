@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snnc.engine.chains import sources
 from snnc.engine.params import SINGLES
 from snnc.engine.plan import Convolution, Dense, Population, Sparse
 from snnc.engine.tiled import Tiled
@@ -43,7 +42,7 @@ def check_steps(populations: Sequence[Population], membrane: Membrane) -> None:
         missing += [key for key in (*OPTIONS.get(p.kind, ()), *fracs) if key not in p.options]
         if missing:
             raise IntegrityError(f"{p.name} has no {', '.join(missing)}")
-        strangers = {name for chain in p.chains for name in sources(chain)} - names
+        strangers = {name for chain in p.chains for name in chain.sources} - names
         if strangers:
             raise IntegrityError(f"{p.name}: a chain reads {', '.join(sorted(strangers))}, no population of the plan")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from snnc.engine import chains, dense, native
+from snnc.engine import dense, native
 from snnc.engine.given import check_input
 from snnc.engine.plan import Group, Plan, Population
 from snnc.engine.record import Recorder, shown
@@ -36,7 +36,7 @@ def segments(plan: Plan) -> tuple[Segment, ...]:
     inside: set[int] = set()
     for number, group in enumerate(plan.groups):
         members = [plan.populations[i] for i in group.members]
-        reads = {names[name] for p in members for chain in p.chains for name in chains.sources(chain)}
+        reads = {names[name] for p in members for chain in p.chains for name in chain.sources}
         event = all(native.executable(p) for p in members) and reads.isdisjoint(group.members)
         if event and found and found[-1].event and reads.isdisjoint(inside):
             found[-1] = Segment(True, range(found[-1].groups.start, number + 1))

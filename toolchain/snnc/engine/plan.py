@@ -121,6 +121,12 @@ class Chain:
     drive: bool = False
     receptors: int = 1
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the populations that it reads."""
+        inside = {node.name for node in self.nodes}
+        return tuple(dict.fromkeys(source for source, _, _ in self.edges if source not in inside))
+
 
 @dataclass(frozen=True)
 class Bound:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from snnc.engine import dense
 from snnc.engine import session as sessions
 from snnc.engine.choice import ENGINES, Engine
 from snnc.engine.given import check_forced, check_input
@@ -18,6 +17,9 @@ from snnc.engine.plan import Plan
 from snnc.errors import ConfigError, TraceError, UnsupportedError, unknown
 from snnc.ir import FixedGraph
 from snnc.trace import Probes, Trace
+
+if TYPE_CHECKING:  # who has kernels starts sooner without what NumPy needs
+    from snnc.engine import dense
 
 Numbers = npt.NDArray[Any]
 _plans: weakref.WeakKeyDictionary[FixedGraph, Plan] = weakref.WeakKeyDictionary()
@@ -98,6 +100,8 @@ def _run(
 @lru_cache(maxsize=4)
 def executor(plan: Plan) -> dense.Executor:
     """The dense executor of a plan; the last ones are kept, for they hold weights in the types that multiply."""
+    from snnc.engine import dense
+
     return dense.Executor(plan)
 
 
