@@ -90,7 +90,7 @@ def _workload(bench: Bench, machine: Machine | None, result: dict[str, Any]) -> 
     if engines.installed():
         _say(f"{name}: threads and recording")
         few = max(3, options.rounds // 2)
-        result["threads"].append(extras.threads(bench.workload, bench.runner(), few, options.floor))
+        result["threads"].append(extras.threads(bench.workload, bench.runner(), few, options.floor, machine))
         result["recording"].append(extras.recording(bench.workload, bench.runner(), few, options.floor))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import platform
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 WIDE = ("-mprefer-vector-width=512",)
 L1_ROWS, L2_ROWS = 64, 2048
 EVENTS, NEURONS, STEPS = 250, 256, 32
+LONG = 60_000
+"""Repetitions beside which what Python does before and after is nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,25 @@ class Machine:
         self.best = Limit(max(self.best.l1, l1), max(self.best.l2, l2), min(self.best.neuron_ns, update))
         return self.best
 
-    def _adds(self, rows: int, repeat: int = 4000) -> float:
+    def scaling(self, tries: int = 9) -> float:
+        """What a second thread gives to adds in the L1 cache, of wall time: no executor can have more of it."""
+        with ThreadPoolExecutor(2) as pool:
+            found = []
+            for _ in range(tries):
+                begin = time.perf_counter()
+                self._adds(L1_ROWS, LONG, tries=1)
+                alone = time.perf_counter()
+                list(pool.map(lambda _: self._adds(L1_ROWS, LONG, tries=1), range(2)))
+                found.append(2 * (alone - begin) / (time.perf_counter() - alone))
+        return statistics.median(found)
+
+    def _adds(self, rows: int, repeat: int = 4000, tries: int = 3) -> float:
         rng = np.random.default_rng(0)
         weights = rng.integers(-128, 128, (rows, self.tile)).astype(np.int8)
         events = rng.integers(0, rows, EVENTS).astype(np.int32)
         out = np.zeros(2 * self.tile, dtype=np.int16)
         count, times = ctypes.c_long(EVENTS), ctypes.c_long(repeat)
-        took = _seconds(lambda: self.kernel.event_add(_at(weights), _at(events), count, times, _at(out)))
+        took = _seconds(lambda: self.kernel.event_add(_at(weights), _at(events), count, times, _at(out)), tries)
         want = weights[events].sum(axis=0, dtype=np.int64).astype(np.int16)
         if not np.array_equal(out[: self.tile], want):
             raise ArithmeticError("the kernel that measures the limit adds wrongly")

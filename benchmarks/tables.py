@@ -86,7 +86,8 @@ def _extras(result: dict[str, Any]) -> Table:
     for name in ("what", "found", "asked", ""):
         table.add_column(name)
     for one in result["threads"]:
-        what = f"{one['workload']}, batch {one['batch']}: two threads against one (wall)"
+        given = "" if one["machine"] is None else f"; adds alone {one['machine']:.2f} x"
+        what = f"{one['workload']}, batch {one['batch']}: two threads against one (wall{given})"
         table.add_row(what, f"{one['ratio']:.2f} x", f">= {one['bar']:g} x", _verdict(one["met"]))
     for one in result["recording"]:
         what = f"{one['workload']}, batch {one['batch']}: everything recorded against the output alone"
