@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snnc.engine.params import SINGLES
-from snnc.engine.plan import Convolution, Dense, Population, Sparse
+from snnc.engine.plan import SINGLES, Convolution, Dense, Population, Sparse
 from snnc.engine.tiled import Tiled
 from snnc.errors import IntegrityError
 from snnc.ir.conventions import Membrane

@@ -31,8 +31,6 @@ from snnc.engine.plan import (
 from snnc.engine.tiled import Tiled, tiled
 from snnc.errors import IntegrityError, SnncError
 from snnc.ir import Conventions
-from snnc.ir.restore import rebuild_node
-from snnc.ir.serial import describe_node
 from snnc.trace import DAMAGE, MAX_BYTES
 
 Array = npt.NDArray[Any]
@@ -112,6 +110,8 @@ def _write_way(way: Way, prefix: str, arrays: dict[str, Array]) -> dict[str, Any
 
 
 def _write_chain(chain: Chain, prefix: str, arrays: dict[str, Array]) -> dict[str, Any]:
+    from snnc.ir.serial import describe_node  # most plans have no chain, and start sooner without nodes
+
     own: dict[str, Array] = {}
     nodes = [describe_node(node, own) for node in chain.nodes]
     arrays.update({f"{prefix}/{key}": value for key, value in own.items()})
@@ -184,6 +184,8 @@ def _ends(entry: Mapping[str, Any]) -> tuple[int, int, int]:
 
 
 def _chain(entry: Mapping[str, Any], arrays: Mapping[str, Array]) -> Chain:
+    from snnc.ir.restore import rebuild_node
+
     prefix = f"{entry['prefix']}/"
     own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
     nodes = tuple(rebuild_node(node, own) for node in entry["nodes"])

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.engine.params import SINGLES
-from snnc.engine.plan import Population
+from snnc.engine.plan import SINGLES, Population
 from snnc.ir import Conventions, IntArray
 from snnc.ir.fixed import overflowed, shift_right, wrap
 

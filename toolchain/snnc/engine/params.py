@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from snnc.engine.plan import Kind, Option
+from snnc.engine.plan import SINGLES, Kind, Option
 from snnc.ir import Atrlif, Conventions, Delta, Fixed, Input, IntArray, Neuron, Node, Sigma, SigmaDelta
 from snnc.ir.fixed import to_single
 
 Params = dict[str, IntArray]
 Options = dict[str, Option]
-SINGLES = ("decay_u", "decay_v", "bias", "threshold", "v_init", "v_reset")
 
 
 def kind_of(node: Node) -> Kind:

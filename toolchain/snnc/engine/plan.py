@@ -10,14 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from snnc.ir import Conventions, IntArray, Node
+from snnc.ir import Conventions, IntArray
+
+if TYPE_CHECKING:
+    from snnc.ir import Node
 
 Kind = Literal["input", "constant", "neuron", "atrlif", "sigma", "delta", "sigmadelta", "relay"]
 Option = str | int | bool
+SINGLES = ("decay_u", "decay_v", "bias", "threshold", "v_init", "v_reset")
+"""Parameters of a neuron whose membrane is float32."""
 
 
 def narrowest(low: int, high: int) -> type[np.signedinteger[Any]]:

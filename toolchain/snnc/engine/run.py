@@ -15,11 +15,11 @@ from snnc.engine.choice import ENGINES, Engine
 from snnc.engine.given import check_forced, check_input
 from snnc.engine.plan import Plan
 from snnc.errors import ConfigError, TraceError, UnsupportedError, unknown
-from snnc.ir import FixedGraph
 from snnc.trace import Probes, Trace
 
 if TYPE_CHECKING:  # who has kernels starts sooner without what NumPy needs
     from snnc.engine import dense
+    from snnc.ir import FixedGraph
 
 Numbers = npt.NDArray[Any]
 _plans: weakref.WeakKeyDictionary[FixedGraph, Plan] = weakref.WeakKeyDictionary()
