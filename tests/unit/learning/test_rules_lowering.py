@@ -189,6 +189,21 @@ def test_bounds_that_the_chip_does_not_hold() -> None:
     assert not any("clips" in line for line in lower_rule(build("pair-stdp")).warnings)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "warned"),
+    [
+        ("pair-stdp", {}, True),
+        ("soft-bound-stdp", {}, False),
+        ("weight-decay", {"rate": 0.1, "baseline": 0.5}, False),
+    ],
+)
+def test_a_bound_that_no_term_crosses_needs_no_host(name: str, parameters: dict[str, Any], warned: bool) -> None:
+    """A unit beyond the bound leaves room on the chip; only rules that push weights there are warned about."""
+    rule = build(name, w_min=0.0, w_max=1.0, **parameters)
+    found = [line for line in lower_rule(rule, LearningOptions(unit=0.02)).warnings if "the host has to clip" in line]
+    assert bool(found) == warned
+
+
 def test_the_range_of_weights_and_traces_is_said() -> None:
     unsigned = lower_rule(build("pair-stdp", A_plus=0.02, A_minus=0.01, w_max=2.0))
     signed = lower_rule(build("pair-stdp", A_plus=0.02, A_minus=0.01, w_min=-1.0))

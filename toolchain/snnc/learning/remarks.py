@@ -63,13 +63,31 @@ def warnings(rule: Rule, account: LearningAccount, options: LearningOptions) -> 
         yield from stalls(rule, account, options.rounding)
 
 
+def _crosses(rule: Rule, key: str) -> bool:
+    """Whether a term may push a weight beyond its bound; soft bounds, and decay to a baseline inside, do not."""
+    bound, outward = getattr(rule, key), 1.0 if key == "w_max" else -1.0
+    positive = {trace.name for trace in rule.traces}
+    for term in (one for one in rule.terms if one.change == "w"):
+        push, known = term.rate * outward, True
+        for read in term.reads:
+            if read.variable == "w":
+                push *= read.offset + read.scale * bound
+            elif read.variable in positive and not read.offset:
+                push *= read.scale
+            else:
+                known = False
+        if push > 0 or (push and not known):
+            return True
+    return False
+
+
 def _bounds(rule: Rule, account: LearningAccount) -> Iterator[str]:
     device = account.device
     if device is None or rule.written is not None:
         return
     for key in ("w_min", "w_max"):
         wanted, got = getattr(rule, key), getattr(device, key)
-        if math.isfinite(wanted) and abs(wanted - got) > 3 * account.unit:
+        if math.isfinite(wanted) and abs(wanted - got) > 3 * account.unit and _crosses(rule, key):
             yield f"{key} is {wanted:g}, but the chip clips at {got:.4g}: the host has to clip"
 
 
