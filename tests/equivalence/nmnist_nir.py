@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,27 +16,17 @@ from snnc.pipeline import compile_source
 from snnc.sources import Source
 from snnc.trace import Probes, Samples
 from snnc_reference.execute import execute
+from unit.models.model_scripts import load
 
-MODEL = Path(__file__).resolve().parents[2] / "models" / "nmnist.py"
 STEPS = 180
 INTEGERS = ("generic", "loihi2")
 WITHIN = 2
 """Recordings of 20 or 100 that integers may get wrong beyond the float network."""
 
 
-@cache
-def _model() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nmnist", MODEL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def recordings(shared_data: Path, **which: Any) -> tuple[np.ndarray, np.ndarray]:
     """Spikes [B, T, 2, 34, 34] and labels [B] of the test part, unless ``which`` says otherwise."""
-    spikes, labels = _model().recordings(shared_data / "nmnist" / "nmnist_1100.npz", **which)
+    spikes, labels = load("nmnist").recordings(shared_data / "nmnist" / "nmnist_1100.npz", **which)
     return spikes, labels
 
 

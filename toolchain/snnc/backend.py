@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +109,7 @@ class Forecaster(Backend, Protocol):
 
 
 Executor = Callable[[Program, npt.NDArray[Any], Probes], Trace]
+Way = TypeVar("Way")
 
 
 @runtime_checkable
@@ -124,12 +125,8 @@ def executor(backend: Backend, name: str = EMULATOR) -> Executor:
     Raises:
         InputError: it has no executor of this name; names the nearest.
     """
-    if name == EMULATOR:
-        return backend.run
-    offered = backend.executors if isinstance(backend, Witness) else {}
-    if name not in offered:
-        raise InputError(unknown(f"executor of the back end {backend.name!r}", name, (EMULATOR, *offered)))
-    return offered[name]
+    others = backend.executors if isinstance(backend, Witness) else {}
+    return _named(f"executor of the back end {backend.name!r}", name, {EMULATOR: backend.run, **others})
 
 
 @runtime_checkable
@@ -191,12 +188,14 @@ def make_learner(backend: Teacher, name: str = EMULATOR) -> MakeLearner:
     Raises:
         InputError: it has no executor of this name; names the nearest.
     """
-    if name == EMULATOR:
-        return backend.learner
-    offered = backend.learners if isinstance(backend, TeachingWitness) else {}
+    others = backend.learners if isinstance(backend, TeachingWitness) else {}
+    what = f"executor of the back end {backend.name!r} that lets networks learn"
+    return _named(what, name, {EMULATOR: backend.learner, **others})
+
+
+def _named(what: str, name: str, offered: Mapping[str, Way]) -> Way:
     if name not in offered:
-        what = f"executor of the back end {backend.name!r} that lets networks learn"
-        raise InputError(unknown(what, name, (EMULATOR, *offered)))
+        raise InputError(unknown(what, name, offered))
     return offered[name]
 
 

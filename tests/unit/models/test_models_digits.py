@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,23 +11,9 @@ import torch
 from snnc.errors import InputError
 from snnc.nn import LIF, Sequence
 from snnc.trace import read_samples
+from unit.models.model_scripts import MODELS, load
 
-MODELS = Path(__file__).resolve().parents[3] / "models"
 SHAPES = {"digits_mlp": (64,), "digits_conv": (1, 8, 8)}
-
-
-def load(name: str) -> ModuleType:
-    """The script as the command line loads it: by path, its folder importable while it loads."""
-    spec = importlib.util.spec_from_file_location(name, MODELS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(MODELS))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(MODELS))
-    return module
 
 
 load("digits_mlp")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -12,22 +10,12 @@ import pytest
 import torch
 
 from snnc.errors import InputError
-
-MODELS = Path(__file__).resolve().parents[3] / "models"
+from unit.models.model_scripts import load
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mnist_mlp", MODELS / "mnist_mlp.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(MODELS))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(MODELS))
-    return module
+    return load("mnist_mlp")
 
 
 def test_build_needs_no_images(script, tmp_path, monkeypatch):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,24 +12,9 @@ from typer.testing import CliRunner
 
 from snnc.cli import app
 from snnc.learning import lower_rule
+from unit.models.model_scripts import MODELS, load
 
-MODELS = Path(__file__).resolve().parents[3] / "models"
 CHANCE = 0.1
-
-
-def load(name: str) -> ModuleType:
-    """The script as the command line loads it: by path, its folder importable while it loads."""
-    spec = importlib.util.spec_from_file_location(name, MODELS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(MODELS))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(MODELS))
-    return module
 
 
 S2 = load("digits_s2stdp")

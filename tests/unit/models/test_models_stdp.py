@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,24 +15,9 @@ from snnc.commands.learn_run import LearnChoices, taught
 from snnc.config import load_config
 from snnc.ir import FloatArray
 from snnc.learning import LearningConfig, Rule, configure
+from unit.models.model_scripts import load
 
-MODELS = Path(__file__).resolve().parents[3] / "models"
 CHANCE = 0.1
-
-
-def load(name: str) -> ModuleType:
-    """The script as the command line loads it: by path, its folder importable while it loads."""
-    spec = importlib.util.spec_from_file_location(name, MODELS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(MODELS))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(MODELS))
-    return module
 
 
 STDP = load("digits_stdp")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -224,8 +223,3 @@ def _describe(term: Term, depth: int) -> str:
         return "..."
     inner = [_describe(part, depth - 1) for part in term.inputs]
     return " + ".join(inner) if is_sum(term) else f"{term.op.label}({', '.join(inner)})"
-
-
-def flat_size(shape: Shape) -> int:
-    """Number of elements."""
-    return math.prod(shape)
